@@ -1,0 +1,1 @@
+"""The hub: one canonical onnx-ir model that every reader produces and every writer consumes."""

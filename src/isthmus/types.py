@@ -1,0 +1,294 @@
+"""The nouns of Isthmus: plain, frozen and free of any framework."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Dim = int | str | None
+"""A known size, a named free dimension, or a free dimension without a name."""
+
+Kind = Literal["onnx", "saved_model", "torch", "python"]
+"""What a conversion can write."""
+
+ValueKind = Literal["tensor", "sequence", "optional", "map"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: its name, its ONNX element type in lower case (``float32``, ``int64``…), its shape.
+
+    ``shape`` is ``None`` where even the rank is unknown. ``kind`` tells a tensor from a sequence, an optional
+    or a map of tensors, whose elements then have this dtype and shape.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...] | None
+    layout: str | None = None
+    kind: ValueKind = "tensor"
+
+    def __str__(self) -> str:
+        dims = "…" if self.shape is None else ", ".join("?" if d is None else str(d) for d in self.shape)
+        text = f"{self.name}: {self.dtype}[{dims}]"
+        return text if self.kind == "tensor" else f"{text} ({self.kind})"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and what comes out, in order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def input(self, name: str) -> TensorSpec:
+        return next(spec for spec in self.inputs if spec.name == name)
+
+    @property
+    def free_dims(self) -> tuple[str, ...]:
+        """The names of the free dimensions of the inputs, in order of appearance."""
+        dims = (d for spec in self.inputs for d in spec.shape or ())
+        return tuple(dict.fromkeys(d for d in dims if isinstance(d, str)))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a user can set. The fields are the command line's flags, held together by a test."""
+
+    opset: int | None = None
+    dtype: str | None = None
+    trainable: bool = False
+    signature: str | None = None
+    input_layouts: Mapping[str, str] = field(default_factory=dict)
+    output_layouts: Mapping[str, str] = field(default_factory=dict)
+    verify: bool = True
+    samples: int = 3
+    seed: int = 0
+    atol: float | Mapping[str, float] | None = None
+    rtol: float | Mapping[str, float] | None = None
+    overwrite: bool = False
+    trust_pickle: bool = False
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where in the source a node comes from. Every field may be empty."""
+
+    node: str = ""
+    op: str = ""
+    module: str = ""
+    source_line: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"node {self.node!r}" if self.node else "", f"({self.op})" if self.op else ""]
+        parts += [f"in module {self.module}" if self.module else ""]
+        parts += [f"at {self.source_line}" if self.source_line else ""]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One thing that stands in a conversion's way, and its remedy."""
+
+    op: str
+    reason: str
+    hint: str = ""
+    where: Where = Where()
+    count: int = 1
+
+    def __str__(self) -> str:
+        times = f" (×{self.count})" if self.count > 1 else ""
+        place = f" — {self.where}" if str(self.where) else ""
+        return f"{self.op}{times}: {self.reason}{place}"
+
+
+@dataclass(frozen=True)
+class Support:
+    """The answer of ``check``: every blocker at once. Truthy when there is none."""
+
+    to: Kind
+    blockers: tuple[Blocker, ...]
+    ops: Mapping[str, int]
+
+    def __bool__(self) -> bool:
+        return not self.blockers
+
+    def to_json(self) -> str:
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One pass over the hub: operator counts before and after, and its seconds."""
+
+    name: str
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know: an axis that fell, a fallback road that was taken."""
+
+    topic: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The answer of ``inspect``."""
+
+    source: str
+    format: str
+    signature: Signature
+    ops: Mapping[str, int]
+    parameters: int
+    bytes: int
+    dtypes: Mapping[str, int]
+    opset: Mapping[str, int]
+    producer: str = ""
+
+    def to_json(self) -> str:
+        return to_json(self)
+
+
+Grade = Literal["exact", "noise", "drift", "wrong"]
+"""How far an output is from the reference: bit-equal, within tolerance, beyond it, or plainly different."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output, over all samples: the worst of each measure.
+
+    ``max_rel`` is relative to the reference; ``cosine`` the lowest seen; ``argmax_flips`` counts samples' rows
+    whose largest entry moved; ``nonfinite`` counts elements finite on one side only, or non-finite and unequal.
+    """
+
+    output: str
+    dtype: str
+    grade: Grade
+    max_abs: float
+    max_rel: float
+    mean_abs: float
+    cosine: float
+    argmax_flips: int
+    nonfinite: int
+    atol: float
+    rtol: float
+    detail: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        return self.grade in ("exact", "noise")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was fed once: where it came from, and the sizes that the free dimensions took."""
+
+    index: int
+    origin: Literal["synthetic", "user"]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of a candidate against its reference. Truthy when every output agrees."""
+
+    comparisons: tuple[Comparison, ...]
+    samples: tuple[Sample, ...]
+    reference: str
+    candidate: str
+    notes: tuple[Note, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.comparisons) and all(c.agrees for c in self.comparisons)
+
+    def to_json(self) -> str:
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value whose inputs agree and which does not."""
+
+    value: str
+    where: Where
+    comparison: Comparison
+    repro: str = ""
+
+    def to_json(self) -> str:
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What was written: files relative to ``path``'s folder → sha256."""
+
+    kind: Kind
+    path: str | None
+    signature: Signature
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that happened, written beside the target as ``<target>.isthmus.json``.
+
+    It holds no clock time and no absolute path, so that two runs differ only where their work did.
+    """
+
+    source: str
+    source_kind: str
+    target: str | None
+    kind: Kind
+    road: str
+    signature: Signature
+    ledger: tuple[Change, ...]
+    notes: tuple[Note, ...]
+    artifact: Artifact | None
+    verdict: Verdict | None
+    versions: Mapping[str, str]
+    options: Options = Options()
+
+    def to_json(self) -> str:
+        return to_json(self)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What ``convert`` returns. Truthy: converted, and agrees if judged."""
+
+    model: Any
+    artifact: Artifact
+    verdict: Verdict | None
+    report: Report
+
+    def __bool__(self) -> bool:
+        return self.verdict is None or bool(self.verdict)
+
+
+def to_json(value: Any) -> str:
+    """Any of the dataclasses above as JSON, keys in order of declaration, non-finite floats as strings."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Verdict):
+            return {"agrees": bool(value), **fields}
+        return {"supported": bool(value), **fields} if isinstance(value, Support) else fields
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value
