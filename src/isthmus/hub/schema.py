@@ -1,0 +1,69 @@
+"""What ONNX says about its operators: the one place that asks ``onnx.defs``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import onnx.defs
+
+from isthmus.hub.model import CHANNELS_LAST, HUB_OPSET, ONNX
+
+ML = "ai.onnx.ml"
+"""The domain of classical machine learning operators, whose newest version the hub holds."""
+
+
+@functools.cache
+def schema_of(domain: str, op: str, version: int = HUB_OPSET) -> onnx.defs.OpSchema | None:
+    """The schema of ``op`` in force at opset ``version`` of its domain, or ``None`` where there is none.
+
+    ``version`` counts for the default domain and for its channels-last twin; ``ai.onnx.ml`` answers with its
+    newest version. An operator that is deprecated at ``version`` has no schema there.
+    """
+    if domain in (CHANNELS_LAST, "ai.onnx"):
+        domain = ONNX
+    if domain != ONNX:
+        version = newest_version(domain)
+    if version < 1 or not onnx.defs.has(op, version, domain):
+        return None
+    schema = onnx.defs.get_schema(op, version, domain)
+    return None if schema.deprecated else schema
+
+
+@functools.cache
+def history_of(op: str) -> tuple[onnx.defs.OpSchema, ...]:
+    """Every version of a default-domain operator, oldest first, a deprecating one included."""
+    found = (s for s in _default_domain() if s.name == op)
+    return tuple(sorted(found, key=lambda s: s.since_version))
+
+
+@functools.cache
+def op_names() -> tuple[str, ...]:
+    """The operators that the default domain ever had, sorted."""
+    return tuple(sorted({s.name for s in _default_domain()}))
+
+
+def steps() -> Iterator[tuple[onnx.defs.OpSchema, onnx.defs.OpSchema]]:
+    """Every version step of the default domain: an operator's schema and the one that followed it."""
+    for op in op_names():
+        yield from zip(history_of(op), history_of(op)[1:], strict=False)
+
+
+@functools.cache
+def newest_version(domain: str) -> int:
+    """The newest opset of a domain that the installed onnx knows; 1 for a domain it does not know."""
+    if domain == ONNX:
+        return int(onnx.defs.onnx_opset_version())
+    return max(
+        (s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.domain == domain), default=1
+    )
+
+
+def required_attributes(schema: onnx.defs.OpSchema) -> frozenset[str]:
+    """The names of the attributes that a node must carry."""
+    return frozenset(name for name, attribute in schema.attributes.items() if attribute.required)
+
+
+@functools.cache
+def _default_domain() -> tuple[onnx.defs.OpSchema, ...]:
+    return tuple(s for s in onnx.defs.get_all_schemas_with_history() if s.domain == ONNX)
