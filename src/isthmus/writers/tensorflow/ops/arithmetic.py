@@ -1,0 +1,10 @@
+"""Arithmetic of two and more tensors, exact for every integer type."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

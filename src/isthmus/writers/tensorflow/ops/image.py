@@ -1,0 +1,10 @@
+"""Sampling and rearranging images: GridSample, RoiAlign, AffineGrid, Col2Im, DepthToSpace…"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

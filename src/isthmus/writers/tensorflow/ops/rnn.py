@@ -1,0 +1,10 @@
+"""RNN, LSTM and GRU with every attribute."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

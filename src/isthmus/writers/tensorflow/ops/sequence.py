@@ -1,0 +1,10 @@
+"""Sequences and optionals."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias
