@@ -1,0 +1,112 @@
+"""What a source is: told from its path or from its type, without importing a framework."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from isthmus.errors import InvalidModel, UsageError
+from isthmus.types import Kind
+
+SourceKind = Literal["onnx", "torch", "tensorflow"]
+
+_FACTORY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+_BY_SUFFIX: dict[str, SourceKind] = {
+    ".onnx": "onnx",
+    ".pt2": "torch",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".ts": "torch",
+    ".keras": "tensorflow",
+    ".h5": "tensorflow",
+    ".hdf5": "tensorflow",
+    ".pb": "tensorflow",
+}
+# The class that tells the kind, by the module that defines it: looked up only where that is imported already.
+_BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
+    ("onnx", "ModelProto", "onnx"),
+    ("onnx_ir", "Model", "onnx"),
+    ("torch.nn", "Module", "torch"),
+    ("torch.export", "ExportedProgram", "torch"),
+    ("tensorflow", "Module", "tensorflow"),
+    ("tensorflow.types.experimental", "ConcreteFunction", "tensorflow"),
+    ("keras", "Model", "tensorflow"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recognised source. ``path`` is set where it lies on disk, ``factory`` where a callable makes it."""
+
+    value: Any
+    kind: SourceKind
+    path: Path | None = None
+    factory: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What a report calls it: never an absolute path."""
+        if self.path is not None:
+            return self.path.name
+        return self.factory or type(self.value).__name__
+
+
+def recognise(source: Any) -> Source:
+    """Tell what ``source`` is.
+
+    Raises errors.UsageError where it is nothing that Isthmus knows, errors.InvalidModel where a path is empty or
+    is not what its name says.
+    """
+    if isinstance(source, str) and _FACTORY.match(source) and not Path(source).exists():
+        return Source(source, "torch", factory=source)
+    if isinstance(source, (str, Path)):
+        return _from_path(Path(source))
+    for module, name, kind in _BY_CLASS:
+        known = getattr(sys.modules.get(module), name, None)
+        if isinstance(known, type) and isinstance(source, known):
+            return Source(source, kind)
+    raise UsageError(
+        f"{type(source).__module__}.{type(source).__qualname__} is not a model",
+        hint="pass a path, package.module:factory, a torch.nn.Module, an ExportedProgram, an onnx.ModelProto or an "
+        "onnx_ir.Model",
+    )
+
+
+def target_kind(target: Path | None, to: str | None) -> Kind:
+    """What to write: as asked by ``to``, else as the target's name tells. Raises errors.UsageError."""
+    kinds: tuple[Kind, ...] = ("onnx", "saved_model", "torch", "python")
+    if to is not None and to not in kinds:
+        raise UsageError(f"cannot write {to!r}", hint=f"--to takes one of: {', '.join(kinds)}")
+    told = _told_by_name(target)
+    if to is None and told is None:
+        raise UsageError("what to convert to?", hint="name a target such as model.onnx or a folder, or pass to=")
+    if to is not None and told is not None and target is not None and to != told and target.suffix:
+        raise UsageError(f"{target.name} is the name of a {told} target, and to={to!r} was asked", hint="change one")
+    return next(kind for kind in kinds if kind == (to or told))
+
+
+def _told_by_name(target: Path | None) -> Kind | None:
+    if target is None:
+        return None
+    by_suffix: dict[str, Kind] = {".onnx": "onnx", ".pt2": "torch", ".py": "python"}
+    return by_suffix.get(target.suffix, "saved_model")
+
+
+def _from_path(path: Path) -> Source:
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder", hint="give a path, or package.module:factory")
+    if path.is_dir():
+        if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
+            return Source(path, "tensorflow", path=path)
+        raise InvalidModel(f"{path}: a folder without a saved_model.pb is no model")
+    if path.stat().st_size == 0:
+        raise InvalidModel(f"{path}: the file is empty")
+    kind = _BY_SUFFIX.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"{path}: {path.suffix or 'no suffix'} tells no format", hint=f"known: {', '.join(sorted(_BY_SUFFIX))}"
+        )
+    return Source(path, kind, path=path)

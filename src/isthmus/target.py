@@ -1,0 +1,105 @@
+"""Where a result goes: staged beside its target, published whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.errors import UsageError
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A private folder on the target's own file system; what is written to ``path`` can be published by renaming."""
+
+    folder: Path
+    target: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.target.name
+
+    def publish(self, *, unverified: bool = False) -> Path:
+        """Move everything staged to the target's folder, replacing what has the same names; return the new path.
+
+        What is replaced is kept until all is in place, and put back if anything fails. With ``unverified`` the
+        names get that suffix and the target is left as it was.
+        """
+        suffix = ".unverified" if unverified else ""
+        displaced: list[tuple[Path, Path]] = []
+        placed: list[Path] = []
+        attic = Path(tempfile.mkdtemp(prefix="old-", dir=self.folder))
+        # The target itself comes last: whoever looks meanwhile finds the old model or the new one, complete.
+        staged = sorted((p for p in self.folder.iterdir() if p != attic), key=lambda p: p == self.path)
+        try:
+            for item in staged:
+                final = self.target.parent / (item.name + suffix)
+                if final.exists() or final.is_symlink():
+                    os.replace(final, attic / item.name)
+                    displaced.append((attic / item.name, final))
+                os.replace(item, final)
+                placed.append(final)
+        except BaseException:
+            for final in placed:
+                _remove(final)
+            for kept, final in displaced:
+                os.replace(kept, final)
+            raise
+        return self.target.parent / (self.target.name + suffix)
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Staging]:
+    """A staging folder beside ``target``, gone at the end whatever happens. Raises errors.UsageError if unwritable."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UsageError(
+            f"{target.parent}: cannot write there ({error.strerror})", hint="choose another target"
+        ) from error
+    try:
+        yield Staging(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_free(target: Path, *, overwrite: bool) -> None:
+    """Raise errors.UsageError where ``target`` is there already, or its folder is not."""
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder", hint="create it first")
+    if (target.exists() or target.is_symlink()) and not overwrite:
+        raise UsageError(f"{target} exists", hint="pass --overwrite (overwrite=True) to replace it")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{target.parent}: no permission to write there", hint="choose another target")
+
+
+def fingerprints(path: Path) -> Mapping[str, str]:
+    """sha256 of each file that makes up the artifact at ``path``, by name relative to the artifact's folder."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return {f.relative_to(path).as_posix(): _sha256(f) for f in files}
+    parts = sorted(p for p in path.parent.glob(f"{path.name}*") if p.is_file() and not p.name.endswith(".isthmus.json"))
+    return {f.name: _sha256(f) for f in parts}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
