@@ -1,0 +1,220 @@
+"""Types and shapes for every value, by onnx's own inference, without the weights in the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import EncodeError
+
+from isthmus.hub.model import ONNX
+from isthmus.hub.schema import schema_of
+
+_SHAPES_DEPEND = 1 << 16
+"""Integers up to this many bytes stay in the inferred copy: shapes, axes, pads and repeats are made of them."""
+
+_SCALES_DEPEND = 256
+"""Floats up to this many bytes stay too: the scales of a Resize, the bounds of a Range."""
+
+_GENERATED = "unk__"
+"""How onnx's inference begins the names of dimensions that it makes up."""
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Give every value the type and shape that follow from the graph's inputs, in place.
+
+    What the model declares for inputs and outputs stays. A declared intermediate shape is an opinion, often out
+    of date: it only fills what inference leaves open. Weights are neither copied nor read: the inferred copy
+    holds their shapes, and small integers alone keep their content.
+    """
+    inferred = _inferred(model)
+    if inferred is not None:
+        for graph, proto in zip(model.graphs(), _graph_protos(inferred.graph), strict=False):
+            _merge(graph, proto)
+
+
+def _inferred(model: ir.Model) -> onnx.ModelProto | None:
+    """A weightless copy after inference, or ``None`` where onnx cannot read the model at all."""
+    with _declared_only(model), _weightless(model):
+        proto = ir.serde.serialize_model(model)
+    try:
+        return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, EncodeError):
+        # onnx gives up as a whole where one node breaks its schema; check_canonical names what stays unknown.
+        return None
+
+
+@contextlib.contextmanager
+def _weightless(model: ir.Model) -> Iterator[None]:
+    """For a while, weights are inputs with a shape and no content."""
+    graph = model.graph
+    inputs = list(graph.inputs)
+    held: list[tuple[ir.Value, ir.TensorProtocol]] = []
+    order = list(graph.initializers.values())
+    try:
+        for value in order:
+            tensor = value.const_value
+            if tensor is None or _small(tensor):
+                continue
+            held.append((value, tensor))
+            del graph.initializers[value.name or ""]
+            value.const_value = None
+            value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape)
+            if not value.is_graph_input():
+                graph.inputs.append(value)
+        yield
+    finally:
+        graph.inputs.clear()
+        for value, tensor in held:
+            value.const_value = tensor
+        graph.initializers.clear()
+        for value in order:
+            graph.initializers.add(value)
+        graph.inputs.extend(inputs)
+
+
+def _small(tensor: ir.TensorProtocol) -> bool:
+    integer = tensor.dtype.is_integer() or tensor.dtype in (ir.DataType.BOOL, ir.DataType.STRING)
+    return tensor.nbytes <= (_SHAPES_DEPEND if integer else _SCALES_DEPEND)
+
+
+@contextlib.contextmanager
+def _declared_only(model: ir.Model) -> Iterator[None]:
+    """For a while, no intermediate value has a shape, unless no schema could tell it."""
+    held: list[tuple[ir.Value, ir.Shape | None, ir.TypeProtocol | None]] = []
+    try:
+        for graph in model.graphs():
+            for node in graph:
+                if schema_of(node.domain, node.op_type) is None:
+                    continue
+                for value in node.outputs:
+                    if not value.is_graph_output():
+                        held.append((value, value.shape, value.type))
+                        value.shape, value.type = None, None
+        yield
+    finally:
+        for value, shape, kind in held:
+            value.shape, value.type = shape, kind
+
+
+def _graph_protos(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and its subgraphs in the order of ``ir.Model.graphs``."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graph_protos(attribute.g)
+            elif attribute.type == onnx.AttributeProto.GRAPHS:
+                for inner in attribute.graphs:
+                    yield from _graph_protos(inner)
+
+
+def _merge(graph: ir.Graph, proto: onnx.GraphProto) -> None:
+    found: Mapping[str, onnx.TypeProto] = {
+        info.name: info.type for info in (*proto.input, *proto.value_info, *proto.output)
+    }
+    for value in graph.inputs:
+        _adopt(value, found)  # a body's inputs take their types from outside
+    for node in graph:
+        for value in node.outputs:
+            _adopt(value, found)
+
+
+def _adopt(value: ir.Value, found: Mapping[str, onnx.TypeProto]) -> None:
+    proto = found.get(value.name or "")
+    if proto is None:
+        return
+    typed = ir.serde.deserialize_type_proto_for_type(proto)
+    if (typed is not None and value.type is None) or (
+        typed is not None and not value.is_graph_output() and value.producer() is not None
+    ):
+        value.type = typed
+    shape = ir.serde.deserialize_type_proto_for_shape(proto)
+    if shape is not None:
+        declared = value.shape
+        promised = value.is_graph_input() or value.is_graph_output()
+        value.shape = shape if declared is None else _merged(declared, shape, promised)
+
+
+def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool) -> ir.Shape:
+    """Inferred dims win over declared ones, except in what the model promises outside; names beat no names.
+
+    A declared 1 fills nothing: it is what remains where somebody freed a batch axis by hand.
+    """
+    if len(declared) != len(inferred):
+        return declared if promised else inferred
+    dims: list[int | ir.SymbolicDim] = []
+    for said, found in zip(declared, inferred, strict=True):
+        known = isinstance(found, int) or (found.value is not None and not found.value.startswith(_GENERATED))
+        named = isinstance(said, int) or said.value is not None
+        if promised and named:
+            dims.append(said)
+        elif known or not named or (said == 1 and not promised):
+            dims.append(found)
+        else:
+            dims.append(said)
+    return ir.Shape(dims)
+
+
+def name_free_dims(model: ir.Model) -> None:
+    """Every free dimension gets a name: the source's, else one made of the input's name and the axis, else a count.
+
+    Names that onnx's inference makes up depend on the order of the nodes' visits; they are numbered anew in
+    the order in which they appear, so that the same model always gives the same names.
+    """
+    taken = {
+        dim.value
+        for value in _all_values(model)
+        for dim in value.shape or ()
+        if isinstance(dim, ir.SymbolicDim) and dim.value is not None
+    }
+    fresh = _fresh_names({name for name in taken if not name.startswith(_GENERATED)})
+    renamed: dict[str, str] = {}
+    outside = set(model.graph.inputs)
+    for value in _all_values(model):
+        if value.shape is None:
+            continue
+        dims: list[int | ir.SymbolicDim] = []
+        for axis, dim in enumerate(value.shape):
+            if isinstance(dim, int) or (dim.value is not None and not dim.value.startswith(_GENERATED)):
+                dims.append(dim)
+            elif dim.value is None:
+                dims.append(ir.SymbolicDim(fresh(f"{value.name}_dim_{axis}" if value in outside else "")))
+            else:
+                if dim.value not in renamed:
+                    renamed[dim.value] = fresh("")
+                dims.append(ir.SymbolicDim(renamed[dim.value]))
+        value.shape = ir.Shape(dims)
+
+
+def _fresh_names(taken: set[str]) -> _Fresh:
+    return _Fresh(taken)
+
+
+class _Fresh:
+    """Names not used before: the wish where it is free, ``d0``, ``d1`` … otherwise."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        self._count = 0
+
+    def __call__(self, wish: str) -> str:
+        while not wish or wish in self._taken:
+            wish = f"d{self._count}"
+            self._count += 1
+        self._taken.add(wish)
+        return wish
+
+
+def _all_values(model: ir.Model) -> Iterator[ir.Value]:
+    for graph in model.graphs():
+        yield from graph.inputs
+        for node in graph:
+            yield from node.outputs
+
+
+def has_schema(node: ir.Node) -> bool:
+    """Whether ONNX itself defines the operator, so that its types can be inferred."""
+    return node.domain == ONNX and schema_of(ONNX, node.op_type) is not None

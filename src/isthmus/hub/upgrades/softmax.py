@@ -1,0 +1,30 @@
+"""Softmax, LogSoftmax and Hardmax: before opset 13 they flattened everything from ``axis`` on into one row."""
+
+from __future__ import annotations
+
+from isthmus.hub.upgrades.base import Rule, Step, upgrade
+
+
+@upgrade(13, "Softmax", "LogSoftmax", "Hardmax")
+def flattened_rows(c: Step) -> None:
+    """Old ``Softmax<axis=1>`` of [N, C, H] is a softmax over C·H; new ``axis`` names one dimension."""
+    axis, data = c.take("axis", 1), c.data()
+    rank = c.rank(data)
+    if rank is not None and _one_dim(data.shape or (), axis + rank if axis < 0 else axis):
+        c.set("axis", axis)
+        return
+    if axis < 0 and rank is not None:
+        axis += rank
+    shape = c.op("Shape", [data])
+    rows = c.op("Flatten", [data], axis=axis)
+    out = c.op(c.node.op_type, [rows], axis=-1)
+    c.replace(c.op("Reshape", [out, shape]))
+
+
+def _one_dim(shape: object, axis: int) -> bool:
+    """Whether the row that starts at ``axis`` spans that dimension alone: the others after it are all 1."""
+    dims = tuple(shape) if isinstance(shape, tuple) else tuple(shape or ())  # type: ignore[call-overload]
+    return axis < len(dims) and all(d == 1 for d in dims[axis + 1 :])
+
+
+RULES: tuple[Rule, ...] = (flattened_rows,)
