@@ -1,0 +1,295 @@
+"""A PyTorch model: an exported program, a TorchScript file, a factory, or a module of the caller's own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+
+from isthmus.errors import InvalidModel, UnsafeInput, UsageError
+from isthmus.types import Signature, TensorSpec
+from isthmus.verify.runners import codec
+from isthmus.verify.runners.codec import Array, Value
+from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
+
+SLOW_PATH = "fast path off"
+"""The variant of torch's attention that computes what the graph says, without the fused inference kernel."""
+
+_NEED = "a PyTorch model is judged by running it there"
+
+
+def load(source: str, options: Mapping[str, Any]) -> Loaded:
+    """Load a ``.pt2``, a TorchScript ``.pt`` or a ``package.module:factory``, in eval mode.
+
+    ``options``: ``signature`` (plain JSON) names the leaves of the inputs and outputs in their order;
+    ``in_spec`` is the serialised pytree of ``(args, kwargs)`` where inputs are nested;
+    ``weights`` is a state dict's file for a factory; ``trust_pickle`` allows one that runs code.
+    """
+    torch = require("torch", _NEED)
+    plain = options.get("signature")
+    signature = signature_from(plain) if plain else None
+    if ":" in source and not Path(source).exists():
+        module = _from_factory(torch, source, options.get("weights"), bool(options.get("trust_pickle")))
+        return _Program(torch, module, signature, options.get("in_spec"))
+    if not Path(source).is_file():
+        raise InvalidModel(f"{source} is not a file, nor a package.module:factory")
+    kind = _archive_kind(Path(source))
+    try:
+        if kind == "torchscript":
+            return _Program(torch, torch.jit.load(source, map_location="cpu").eval(), signature, None)
+        exported = torch.export.load(source)
+    except (RuntimeError, ValueError, OSError, KeyError) as error:
+        raise InvalidModel(f"torch cannot load {Path(source).name}: {error}") from error
+    return _Exported(torch, exported, signature)
+
+
+def live_module(
+    module: Any, call: Callable[[dict[str, Value]], Mapping[str, Value]], signature: Signature, *, name: str = ""
+) -> LiveRunner:
+    """A module of the caller's process as a runner.
+
+    ``call`` goes from named arrays to named outputs through ``module``. Here it runs in eval mode without
+    gradients, with torch's attention fast path on and, where the module has such attention, also off; the
+    module's training flags, buffers aside, are as they were afterwards.
+    """
+    torch = require("torch", _NEED)
+
+    def runner(fast: bool) -> Callable[[dict[str, Value]], Mapping[str, Value]]:
+        def run(feeds: dict[str, Value]) -> Mapping[str, Value]:
+            with evaluating(module), fast_path(torch, fast), torch.no_grad():
+                return call(feeds)
+
+        return run
+
+    ways = {DEFAULT: runner(True)}
+    if has_fast_path(torch, module):
+        ways[SLOW_PATH] = runner(False)
+    return LiveRunner(name or type(module).__name__, signature, ways)
+
+
+def to_torch(value: Value) -> Any:
+    """A tensor with the same element type, on memory of its own, so that no in-place operator reaches the feed."""
+    torch = require("torch", _NEED)
+    if not isinstance(value, np.ndarray):
+        raise UsageError(f"PyTorch is fed arrays, not {type(value).__name__}")
+    name = codec.dtype_name(value.dtype)
+    bits = codec.dtype_bits(name)
+    if bits is None:
+        return torch.from_numpy(np.array(value, order="C"))
+    kind = getattr(torch, codec.numpy_dtype(name).name, None)
+    if kind is None:
+        raise UsageError(f"PyTorch has no element type {name}")
+    return torch.from_numpy(np.array(value.view(bits), order="C")).view(kind)
+
+
+def to_numpy(leaf: Any) -> Array:
+    """A leaf of a model's output (tensor or Python number) as an array of the same element type."""
+    torch = require("torch", _NEED)
+    if not isinstance(leaf, torch.Tensor):
+        return np.asarray(leaf)
+    tensor = leaf.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    name = str(tensor.dtype).removeprefix("torch.")
+    if codec.dtype_bits(onnx_name := _onnx_name(name)) is None:
+        return np.array(tensor.numpy())
+    bits = {1: torch.uint8, 2: torch.uint16}[tensor.element_size()]
+    return np.array(tensor.contiguous().view(bits).numpy()).view(codec.numpy_dtype(onnx_name))
+
+
+def has_fast_path(torch: Any, module: Any) -> bool:
+    """Whether torch may run a part of the module by its fused attention kernel in eager mode."""
+    fused = (torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer, torch.nn.TransformerEncoder)
+    return isinstance(module, torch.nn.Module) and any(isinstance(part, fused) for part in module.modules())
+
+
+@contextmanager
+def fast_path(torch: Any, enabled: bool) -> Iterator[None]:
+    """Torch's attention fast path, set for a while."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(enabled)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """Eval mode for a while; every part's own training flag comes back."""
+    flags = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, flag in flags:
+            part.training = flag
+
+
+class _Program:
+    """A module or a TorchScript function, called by the names of its parameters."""
+
+    def __init__(self, torch: Any, module: Any, signature: Signature | None, in_spec: str | None) -> None:
+        self._torch = torch
+        self._module = module
+        self._pytree = torch.utils._pytree
+        self._in_spec = self._pytree.treespec_loads(in_spec) if in_spec else None
+        self._parameters = _parameters(torch, module)
+        self._signature = signature or Signature(tuple(TensorSpec(name, "", None) for name in self._parameters), ())
+        self._named = signature is not None
+        self.variants = (DEFAULT, SLOW_PATH) if has_fast_path(torch, module) else (DEFAULT,)
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
+
+    def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        leaves = {spec.name: to_torch(feeds[spec.name]) for spec in self._signature.inputs}
+        args, kwargs = self._arguments(leaves)
+        with self._torch.no_grad(), fast_path(self._torch, variant != SLOW_PATH):
+            output = self._module(*args, **kwargs)
+        names = [spec.name for spec in self._signature.outputs] if self._named else None
+        return named_leaves(self._torch, output, names)
+
+    def _arguments(self, leaves: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        if self._in_spec is not None:
+            args, kwargs = self._pytree.tree_unflatten(list(leaves.values()), self._in_spec)
+            return args, kwargs
+        if not isinstance(self._module, self._torch.jit.ScriptModule) and set(leaves) <= set(self._parameters):
+            return (), leaves
+        return tuple(leaves.values()), {}
+
+
+class _Exported:
+    """An exported program, whose own pytrees say how its inputs nest."""
+
+    variants = (DEFAULT,)
+
+    def __init__(self, torch: Any, exported: Any, signature: Signature | None) -> None:
+        self._torch = torch
+        self._module = exported.module()
+        self._pytree = torch.utils._pytree
+        self._in_spec = exported.call_spec.in_spec
+        inputs = torch.export.graph_signature
+        specs = [s for s in exported.graph_signature.input_specs if s.kind == inputs.InputKind.USER_INPUT]
+        self._constants = [(s.arg.value,) if isinstance(s.arg, inputs.ConstantArgument) else None for s in specs]
+        free = [s.arg.name for s, constant in zip(specs, self._constants, strict=True) if constant is None]
+        self._named = signature is not None
+        self.signature = signature or Signature(tuple(_placeholder(exported, name) for name in free), ())
+        if len(self.signature.inputs) != len(free):
+            raise UsageError(
+                f"the program takes {len(free)} tensors ({', '.join(free)}) and the signature names "
+                f"{len(self.signature.inputs)}"
+            )
+
+    def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        given = iter([to_torch(feeds[spec.name]) for spec in self.signature.inputs])
+        leaves = [constant[0] if constant else next(given) for constant in self._constants]
+        args, kwargs = self._pytree.tree_unflatten(leaves, self._in_spec)
+        with self._torch.no_grad():
+            output = self._module(*args, **kwargs)
+        names = [spec.name for spec in self.signature.outputs] if self._named else None
+        return named_leaves(self._torch, output, names)
+
+
+def named_leaves(torch: Any, output: Any, names: Sequence[str] | None) -> dict[str, Value]:
+    """The tensors of a nested output in pytree order, by ``names`` or, without, by their path in the output.
+
+    A lone tensor without a name is called ``output``.
+    """
+    paths, _ = torch.utils._pytree.tree_flatten_with_path(output)
+    leaves = [(path, leaf) for path, leaf in paths if isinstance(leaf, torch.Tensor | int | float)]
+    if names is None:
+        names = [_path_name(path) or "output" for path, _ in leaves]
+    if len(names) != len(leaves):
+        raise UsageError(f"the model gives {len(leaves)} tensors where {len(names)} outputs are named")
+    return {name: to_numpy(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+
+
+def _path_name(path: Sequence[Any]) -> str:
+    keys = (getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))) for key in path)
+    return ".".join(str(key) for key in keys)
+
+
+def _placeholder(exported: Any, name: str) -> TensorSpec:
+    node = next(node for node in exported.graph.nodes if node.op == "placeholder" and node.name == name)
+    value = node.meta["val"]
+    dims = tuple(d if isinstance(d, int) else str(d) for d in value.shape)
+    return TensorSpec(name, _onnx_name(str(value.dtype).removeprefix("torch.")), dims)
+
+
+def _onnx_name(torch_name: str) -> str:
+    """``float8_e4m3fn`` → ``float8e4m3fn``; the others are spelled alike."""
+    return torch_name.replace("float8_", "float8") if torch_name.startswith("float8") else torch_name
+
+
+def _parameters(torch: Any, module: Any) -> tuple[str, ...]:
+    if isinstance(module, torch.jit.ScriptModule):
+        return tuple(argument.name for argument in module.forward.schema.arguments[1:])
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    forward = inspect.signature(module.forward)
+    return tuple(p.name for p in forward.parameters.values() if p.kind in kinds and p.default is p.empty)
+
+
+def _archive_kind(path: Path) -> str:
+    """``torchscript`` or ``exported``, by what the zip holds. Weights and whole pickled modules are neither."""
+    if not zipfile.is_zipfile(path):
+        raise InvalidModel(
+            f"{path.name} is neither an exported program nor TorchScript: it is no zip archive",
+            hint="save the model with torch.export.save, or name a package.module:factory with --weights",
+        )
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    # Every writer puts all entries into one folder named after the file.
+    inner = {name.partition("/")[2] or name for name in names}
+    if "archive_format" in inner or "serialized_exported_program.json" in {*inner, *names}:
+        return "exported"
+    if "constants.pkl" in inner:
+        return "torchscript"
+    raise InvalidModel(
+        f"{path.name} holds weights or a pickled module, not a model that runs by itself",
+        hint="name a package.module:factory as the model and pass this file as --weights",
+    )
+
+
+def _from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:
+    module_name, _, attribute = source.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise UsageError(f"there is no module {module_name!r}", hint="is its folder on PYTHONPATH?") from error
+    except AttributeError as error:
+        raise UsageError(f"{module_name} has no {attribute!r}") from error
+    module = factory()
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"{source} returned a {type(module).__name__}, not an nn.Module")
+    if weights is not None:
+        _load_weights(torch, module, weights, trust_pickle)
+    return module.eval()
+
+
+def _load_weights(torch: Any, module: Any, weights: str, trust_pickle: bool) -> None:
+    if weights.endswith(".safetensors"):
+        state = require("safetensors.torch", "the weights are in that format").load_file(weights)
+    else:
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=not trust_pickle)
+        except UnpicklingError as error:
+            raise UnsafeInput(
+                f"{Path(weights).name} would run code on loading", hint="allow it with --trust-pickle"
+            ) from error
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UsageError(f"{Path(weights).name} does not fit the model: {error}") from error
