@@ -1,0 +1,3 @@
+"""Readers: a thing becomes the hub."""
+
+from __future__ import annotations

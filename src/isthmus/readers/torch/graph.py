@@ -1,0 +1,22 @@
+"""What a road delivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from isthmus.types import Note
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX graph with its final input and output names, before it is made canonical.
+
+    ``dims`` holds, by the user's names, the sizes that free dimensions may take (see ``dims.ranges``).
+    """
+
+    model: ir.Model
+    road: str
+    dims: dict[str, dict[str, int | None]]
+    notes: tuple[Note, ...]

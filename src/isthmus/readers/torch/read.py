@@ -1,0 +1,161 @@
+"""From an opened source to the hub: the roads in order, then names, dimensions and the signature."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch.utils import _pytree as pytree
+
+from isthmus.errors import Unsupported, UsageError
+from isthmus.hub.model import Hub
+from isthmus.readers.torch import capture, names, programs
+from isthmus.readers.torch.dims import Axes, asked_axes, ranges
+from isthmus.readers.torch.emit import emit, missing_operators
+from isthmus.readers.torch.feeds import Feeds, feeds_of
+from isthmus.readers.torch.graph import Graph
+from isthmus.readers.torch.quiet import quiet, undisturbed
+from isthmus.readers.torch.sources import Opened, open_source
+from isthmus.readers.torch.structure import forward_with_named_outputs, output_names, plain_outputs
+from isthmus.types import Blocker, Note, Options, Signature, TensorSpec
+
+
+def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options, weights: Path | None) -> Hub:
+    """See :func:`isthmus.readers.torch.read_torch`."""
+    opened = open_source(source, options, weights)
+    if opened.kind == "pt2":
+        graph = _from_program(opened.thing, dynamic_shapes, options)
+    elif opened.kind == "torchscript":
+        from isthmus.readers.torch.script import from_torchscript
+
+        graph = from_torchscript(opened.thing, inputs, dynamic_shapes, options)
+    else:
+        graph = _from_module(opened.thing, inputs, dynamic_shapes, options)
+    return _hub(opened, graph)
+
+
+def _hub(opened: Opened, graph: Graph) -> Hub:
+    names.merge_tied_weights(graph.model)
+    if find_spec("isthmus.hub.canonical") is not None:
+        from isthmus.hub.canonical import canonicalize  # type: ignore[import-not-found,unused-ignore]
+
+        canonicalize(graph.model)
+    return Hub(
+        model=graph.model,
+        signature=signature_of(graph.model.graph),
+        source=opened.name,
+        source_kind=opened.kind,
+        road=graph.road,
+        notes=(*opened.notes, *graph.notes),
+        extras={"dims": graph.dims},
+    )
+
+
+def signature_of(graph: ir.Graph) -> Signature:
+    """Names, element types and shapes of a graph's inputs and outputs."""
+    return Signature(tuple(map(_spec, graph.inputs)), tuple(map(_spec, graph.outputs)))
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    shape = None if value.shape is None else tuple(d if isinstance(d, int) else d.value for d in value.shape)
+    dtype = "" if value.dtype is None else value.dtype.name.lower()
+    return TensorSpec(str(value.name), {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)
+
+
+def _from_module(module: torch.nn.Module, inputs: Any, dynamic_shapes: Any, options: Options) -> Graph:
+    with undisturbed(module):
+        feeds = feeds_of(inputs, module)
+        axes = asked_axes(dynamic_shapes, feeds.bound(module))
+        feeds = axes.grown(feeds, feeds.bound(module))
+        try:
+            with quiet():
+                result = module(*feeds.args, **feeds.kwargs)
+        except capture.refusals() as error:
+            reason = capture.one_line(error)
+            raise UsageError(f"{type(module).__name__} fails on the given inputs: {reason}") from error
+        _refuse_complex(feeds, result)
+        if all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(result)):
+            return _by_roads(module, feeds, axes, options)
+        with forward_with_named_outputs(module):
+            graph = _by_roads(module, feeds, axes, options)
+        return dataclasses.replace(graph, notes=(*graph.notes, *_left_out(result)))
+
+
+def _left_out(result: Any) -> list[Note]:
+    plain = plain_outputs(result)
+    leaves = zip(output_names(plain), pytree.tree_leaves(plain), strict=True)
+    return [
+        Note("output", f"{name} is {leaf!r}, not a tensor, and is left out")
+        for name, leaf in leaves
+        if leaf is not None and not isinstance(leaf, torch.Tensor)
+    ]
+
+
+def _by_roads(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Options) -> Graph:
+    """torch.export without Dynamo, with Dynamo, then the TorchScript exporter: the first that succeeds."""
+    refused: list[tuple[str, BaseException]] = []
+    for road, strict in (("torch.export", False), ("torch.export(strict=True)", True)):
+        try:
+            captured = capture.export(module, feeds, axes, strict=strict)
+            graph = _graph_of(captured, road, options)
+        except capture.refusals() as error:
+            refused.append((road, error))
+            continue
+        return _with_refusals(graph, refused)
+    from isthmus.readers.torch.script import traced
+
+    road = "torch.onnx TorchScript exporter"
+    try:
+        return _with_refusals(traced(module, feeds, axes, options), refused)
+    except capture.refusals() as error:
+        refused.append((road, error))
+    raise _unsupported(module, refused)
+
+
+def _with_refusals(graph: Graph, refused: Sequence[tuple[str, BaseException]]) -> Graph:
+    notes = tuple(Note("road", f"{road} refused: {capture.one_line(error)}") for road, error in refused)
+    return Graph(graph.model, graph.road, graph.dims, (*notes, *graph.notes))
+
+
+def _unsupported(module: torch.nn.Module, refused: Sequence[tuple[str, BaseException]]) -> Unsupported:
+    operators = dict.fromkeys(op for _, error in refused for op in missing_operators(error))
+    reasons = [Blocker(op, "ONNX has no translation of this operator") for op in operators]
+    roads = [Blocker(road, capture.one_line(error)) for road, error in refused]
+    return Unsupported(f"{type(module).__name__} cannot be captured as a graph", reasons or roads)
+
+
+def _graph_of(captured: capture.Captured, road: str, options: Options) -> Graph:
+    program, axes = captured.program, captured.axes
+    inputs = capture.named_inputs(program)
+    outputs, notes = capture.named_outputs(program)
+    dims, fell = capture.dimension_names(program, axes, inputs)
+    model = emit(program, trainable=options.trainable)
+    names.name_inputs_and_outputs(model, inputs, outputs)
+    names.rename_dimensions(model, dims)
+    notes = [*captured.notes, *fell, *notes, *capture.state_notes(program)]
+    return Graph(model, road, ranges(axes), tuple(notes))
+
+
+def _from_program(program: torch.export.ExportedProgram, dynamic_shapes: Any, options: Options) -> Graph:
+    axes = programs.axes_of(program, dynamic_shapes)
+    try:
+        return _graph_of(capture.Captured(program, axes, ()), "ExportedProgram", options)
+    except capture.refusals() as error:
+        operators = missing_operators(error) or ("ExportedProgram",)
+        blockers = [Blocker(op, capture.one_line(error)) for op in operators]
+        raise Unsupported("the exported program cannot be translated", blockers) from error
+
+
+def _refuse_complex(feeds: Feeds, result: Any) -> None:
+    leaves = pytree.tree_leaves((feeds.args, feeds.kwargs, result))
+    if any(isinstance(leaf, torch.Tensor) and leaf.is_complex() for leaf in leaves):
+        hint = "take and return torch.view_as_real(…) in forward"
+        raise Unsupported(
+            "complex tensors cannot cross the model's border",
+            [Blocker("complex", "ONNX operators take no complex inputs and give no complex outputs", hint)],
+        )

@@ -1,0 +1,83 @@
+"""What may be loaded: weights only. A pickle that would call anything else is refused by the names it calls."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from isthmus.errors import InvalidModel, UnsafeInput
+
+
+def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
+    """What ``torch.load`` gives for ``path``, on the CPU, memory-mapped where the file allows it.
+
+    Raises:
+        UnsafeInput: it holds more than tensors and plain containers, and is not trusted. Nothing was executed.
+        InvalidModel: it is empty, truncated, or no checkpoint.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise InvalidModel(f"{path} is empty")
+    zipped = zipfile.is_zipfile(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
+    except UnpicklingError as error:
+        culprits = unsafe_globals(path) if zipped else _named(str(error))
+        if culprits:
+            raise _unsafe(path, culprits) from error
+        raise InvalidModel(f"{path} is not a PyTorch checkpoint: {_first(error)}") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError, TypeError) as error:
+        raise InvalidModel(f"{path} cannot be read as a PyTorch checkpoint: {_first(error)}") from error
+
+
+def unsafe_globals(path: Path) -> list[str]:
+    """The names that unpickling ``path`` would import, beyond those of tensors; nothing is executed."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError, KeyError, IndexError):
+        return []
+
+
+def _named(message: str) -> list[str]:
+    import re
+
+    return sorted(set(re.findall(r"GLOBAL ([\w.]+)", message)))
+
+
+def _unsafe(path: Path, culprits: list[str]) -> UnsafeInput:
+    hint = "save a state dict or a .safetensors file, or pass --trust-pickle if you know who made it"
+    return UnsafeInput(f"loading {path} would run code: it calls {', '.join(culprits)}", hint=hint)
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def unsafe_parts_of_program(path: Path) -> None:
+    """Refuse a ``.pt2`` whose pickled parts (sample inputs, constants) call more than tensors need.
+
+    Raises:
+        UnsafeInput: naming what would be called.
+        InvalidModel: the archive is damaged.
+    """
+    import tempfile
+
+    culprits: set[str] = set()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if not member.filename.endswith((".pt", ".pkl")):
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    part = Path(folder) / "part.pt"
+                    part.write_bytes(archive.read(member))
+                    culprits.update(unsafe_globals(part))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InvalidModel(f"{path} is a damaged archive: {error}") from error
+    if culprits:
+        raise _unsafe(path, sorted(culprits))
