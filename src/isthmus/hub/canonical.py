@@ -11,6 +11,7 @@ from onnx_ir.passes.common import InlinePass
 from isthmus.errors import InvalidModel
 from isthmus.hub import provenance
 from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.io import renamed
 from isthmus.hub.model import HUB_OPSET, ONNX
 from isthmus.hub.opset import default_opset, to_hub_opset
 from isthmus.hub.upgrades.base import Names, constant_tensor
@@ -222,7 +223,7 @@ def _lift_constants(model: ir.Model) -> None:
             if name in model.graph.initializers:
                 name = names.fresh(name)
             new = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape))
-            new.const_value = _named(tensor, name)
+            new.const_value = renamed(tensor, name)
             new.metadata_props.update(old.metadata_props)
             old.replace_all_uses_with(new)
             graph.remove(node, safe=True)
@@ -239,12 +240,6 @@ def _return_copy(graph: ir.Graph, value: ir.Value, names: Names, name: str = "")
     for index, old in enumerate(graph.outputs):
         if old is value:
             graph.outputs[index] = output
-
-
-def _named(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
-    if isinstance(tensor, ir.StringTensor) or not tensor.name:
-        tensor.name = name
-    return tensor
 
 
 def _name_uniquely(model: ir.Model) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import onnx_ir as ir
@@ -19,7 +19,7 @@ from isthmus.types import Blocker
 FLOOR = 18
 """The lowest opset that is written unless asked: what every consumer of the last years reads."""
 
-Schema = onnx.defs.OpSchema
+Schema: TypeAlias = onnx.defs.OpSchema
 
 
 # ---- up ---------------------------------------------------------------------------------------------
@@ -80,6 +80,7 @@ def _move(node: ir.Node, version: int, names: Names, blockers: list[Blocker]) ->
 
 def _lift(node: ir.Node, version: int, names: Names) -> tuple[list[ir.Node], list[str]]:
     made, changed = list[ir.Node](), list[str]()
+    version = _last_in_force(node.op_type, version)
     while version < HUB_OPSET:
         rule_at = next((v for v in range(version + 1, HUB_OPSET + 1) if (node.op_type, v) in RULES), None)
         if rule_at is None:
@@ -97,6 +98,12 @@ def _lift(node: ir.Node, version: int, names: Names) -> tuple[list[ir.Node], lis
                 return made, changed
     node.version = None
     return made, changed
+
+
+def _last_in_force(op: str, version: int) -> int:
+    """Below the step that withdrew the operator, where ``version`` lies above it: its meaning is the last it had."""
+    gone = next((s.since_version for s in history_of(op) if s.deprecated and s.since_version <= version), None)
+    return version if gone is None else gone - 1
 
 
 def _relabel_down(node: ir.Node, version: int) -> None:

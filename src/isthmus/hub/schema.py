@@ -54,9 +54,7 @@ def newest_version(domain: str) -> int:
     """The newest opset of a domain that the installed onnx knows; 1 for a domain it does not know."""
     if domain == ONNX:
         return int(onnx.defs.onnx_opset_version())
-    return max(
-        (s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.domain == domain), default=1
-    )
+    return max((s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.domain == domain), default=1)
 
 
 def required_attributes(schema: onnx.defs.OpSchema) -> frozenset[str]:
