@@ -1,0 +1,1 @@
+"""Passes: hub in, hub out, each one thought."""

@@ -1,0 +1,163 @@
+"""From a model to its layout problem: what each node could do, and which operands follow the same choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from isthmus.passes.base import Reasons
+from isthmus.passes.edit import attribute, dims
+from isthmus.passes.layout.hands import elements
+from isthmus.passes.layout.perms import Perm, inverse, is_identity, last_perm
+from isthmus.passes.layout.plan import Plan, Rule
+from isthmus.passes.layout.problem import LAST, SOURCE, Problem
+
+_CALL = 1024
+"""What starting a Transpose costs, in elements."""
+
+
+@dataclass
+class Layouts:
+    """Every node's plan, the choice behind every permutable operand, and the problem that they pose."""
+
+    plans: dict[ir.Node, Plan] = field(default_factory=dict)
+    choice_of: dict[ir.Node, int] = field(default_factory=dict)
+    uses: dict[tuple[ir.Node, int], int] = field(default_factory=dict)
+    makers: dict[ir.Value, int] = field(default_factory=dict)
+    asked: dict[ir.Value, int] = field(default_factory=dict)
+    perms: dict[ir.Value, Perm] = field(default_factory=dict)
+    turns: list[ir.Node] = field(default_factory=list)
+    problem: Problem = field(default_factory=Problem)
+
+    def perm(self, value: ir.Value) -> Perm:
+        """How ``value`` is permuted where it is not as the source has it."""
+        if value in self.perms:
+            return self.perms[value]
+        return last_perm(len(dims(value) or ()))
+
+    def maker(self, value: ir.Value) -> int:
+        return self.makers.get(value, SOURCE)
+
+    def user(self, node: ir.Node, index: int) -> int:
+        return self.uses.get((node, index), SOURCE)
+
+
+def pose(
+    model: ir.Model,
+    rules: Mapping[str, Rule],
+    reasons: Reasons,
+    *,
+    last_inputs: Sequence[ir.Value] = (),
+    last_outputs: Sequence[ir.Value] = (),
+) -> Layouts:
+    """Ask every node of the model and of its subgraphs for its plan, and link what they share."""
+    layouts = Layouts()
+    nodes = [node for node in model.graph.all_nodes() if node.domain == ""]
+    for node in nodes:
+        if node.op_type == "Transpose" and (dims(node.inputs[0]) is not None):
+            _turn(layouts, node)
+        elif (rule := rules.get(node.op_type)) is not None:
+            plan = rule(node)
+            if isinstance(plan, str):
+                reasons.decline(node, plan)
+            else:
+                layouts.plans[node] = plan
+                layouts.perms.update(plan.inner)
+    for node, plan in list(layouts.plans.items()):
+        if (reason := _conflict(layouts, node, plan)) is None:
+            _join(layouts, node, plan)
+        else:
+            reasons.decline(node, reason)
+            del layouts.plans[node]
+    layouts.makers.update(dict.fromkeys(last_inputs, LAST))
+    layouts.asked.update(dict.fromkeys(last_outputs, LAST))
+    _link(layouts)
+    _prefer(layouts)
+    return layouts
+
+
+def _conflict(layouts: Layouts, node: ir.Node, plan: Plan) -> str | None:
+    """A value that lies between two nodes in an order of its own cannot be met by a third."""
+    tied = [node.inputs[i] for i in plan.inputs] + [node.outputs[i] for i in plan.outputs]
+    if any(v in layouts.perms and v not in plan.inner for v in tied if v is not None):
+        return "its operand is between a Reshape and a Transpose that belong together"
+    return None
+
+
+def _join(layouts: Layouts, node: ir.Node, plan: Plan) -> None:
+    choice = LAST if plan.anchor else layouts.problem.choice()
+    layouts.choice_of[node] = choice
+    layouts.uses.update({(node, i): choice for i in plan.inputs})
+    layouts.makers.update({node.outputs[i]: choice for i in plan.outputs})
+
+
+def _turn(layouts: Layouts, node: ir.Node) -> None:
+    """A Transpose takes and gives any layout: it is only the permutation that changes."""
+    layouts.uses[node, 0] = layouts.problem.choice()
+    layouts.makers[node.outputs[0]] = layouts.problem.choice()
+    layouts.turns.append(node)
+
+
+def _link(layouts: Layouts) -> None:
+    values = {v for v in layouts.makers} | {v for (n, i) in layouts.uses if (v := n.inputs[i]) is not None}
+    for value in sorted(values, key=lambda v: v.name or ""):
+        if value.const_value is not None and value.producer() is None:
+            continue  # an initializer is permuted at conversion, which costs nothing
+        users = [layouts.user(node, index) for node, index in value.uses()]
+        users += [layouts.asked.get(value, SOURCE)] if value.is_graph_output() else []
+        layouts.problem.link(layouts.maker(value), tuple(users), elements(value) + _CALL)
+
+
+def turned_perm(layouts: Layouts, node: ir.Node, last_in: bool, last_out: bool) -> Perm:
+    """The permutation of a Transpose between operands of the given layouts."""
+    given, made = node.inputs[0], node.outputs[0]
+    assert given is not None
+    rank = len(dims(given) or ())
+    perm = attribute(node, "perm") or tuple(reversed(range(rank)))
+    before = inverse(layouts.perm(given)) if last_in else tuple(range(rank))
+    after = layouts.perm(made) if last_out else tuple(range(rank))
+    return tuple(before[perm[axis]] for axis in after)
+
+
+def _prefer(layouts: Layouts) -> None:
+    """Where one choice of a Transpose's sides makes it vanish, deviating from it has its price.
+
+    The price of both sides deviating is counted twice for two of the cases: exact would not be a minimum cut.
+    """
+    near = _near_anchors(layouts)
+    for node in layouts.turns:
+        given, made = node.inputs[0], node.outputs[0]
+        assert given is not None
+        side_in, side_out = layouts.uses[node, 0], layouts.makers[made]
+        price = elements(given) + _CALL
+        gone = {(a, b) for a in (False, True) for b in (False, True) if is_identity(turned_perm(layouts, node, a, b))}
+        if {(True, False), (False, True)} <= gone:
+            gone -= {(False, True)} if side_in in near or side_out not in near else {(True, False)}
+        if (True, False) in gone:
+            layouts.problem.link(LAST, (side_in,), price)
+            layouts.problem.link(SOURCE, (side_out,), price)
+        elif (False, True) in gone:
+            layouts.problem.link(SOURCE, (side_in,), price)
+            layouts.problem.link(LAST, (side_out,), price)
+        elif (True, True) in gone:
+            layouts.problem.link(LAST, (side_in,), price)
+            layouts.problem.link(side_in, (side_out,), price)
+
+
+def _near_anchors(layouts: Layouts) -> set[int]:
+    """The choices that hang together with an anchor, without crossing a Transpose."""
+    parent = list(range(layouts.problem.choices))
+
+    def root(choice: int) -> int:
+        while parent[choice] != choice:
+            parent[choice] = parent[parent[choice]]
+            choice = parent[choice]
+        return choice
+
+    for link in layouts.problem.links:
+        free = [c for c in (link.maker, *link.users) if c != SOURCE]
+        for one, other in zip(free, free[1:], strict=False):
+            parent[root(one)] = root(other)
+    return {c for c in range(layouts.problem.choices) if root(c) == root(LAST)}

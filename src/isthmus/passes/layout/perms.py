@@ -1,0 +1,48 @@
+"""Permutations between the source's layout (N, C, spatial…) and channels last (N, spatial…, C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Perm = tuple[int, ...]
+
+
+def last_perm(rank: int) -> Perm:
+    """The permutation that moves channels last: (0, 2, …, n-1, 1)."""
+    return (0, *range(2, rank), 1)
+
+
+def weight_perm(rank: int) -> Perm:
+    """The permutation of convolution weights: (2, …, n-1, 1, 0)."""
+    return (*range(2, rank), 1, 0)
+
+
+def inverse(perm: Sequence[int]) -> Perm:
+    """The permutation that undoes ``perm``."""
+    return tuple(sorted(range(len(perm)), key=perm.__getitem__))
+
+
+def compose(first: Sequence[int], then: Sequence[int]) -> Perm:
+    """One permutation for a Transpose by ``first`` followed by one by ``then``."""
+    return tuple(first[axis] for axis in then)
+
+
+def is_identity(perm: Sequence[int]) -> bool:
+    return list(perm) == list(range(len(perm)))
+
+
+def moved(items: Sequence[T], perm: Sequence[int]) -> tuple[T, ...]:
+    """Items listed by source axis, listed by permuted axis."""
+    return tuple(items[axis] for axis in perm)
+
+
+def axis_after(axis: int, perm: Sequence[int]) -> int:
+    """Where the source's ``axis`` (negative allowed) stands after ``perm``."""
+    return list(perm).index(axis % len(perm))
+
+
+def spelled(perm: Sequence[int]) -> str:
+    """As it is written in metadata: ``0,2,3,1``."""
+    return ",".join(map(str, perm))
