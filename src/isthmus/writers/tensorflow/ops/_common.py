@@ -1,110 +1,128 @@
-"""What several operator families share: dimensions that may be known or not, and types that TensorFlow cannot move."""
+"""What many rooms need: computing through a wider type, axes, and sizes that may be free."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from isthmus.lower.walk import Context
+from isthmus.types import Dim
+from isthmus.writers.tensorflow.ops._narrow import (
+    NARROW_INTS,
+    is_narrow,
+    narrow_float,
+    narrow_int,
+    wide_type,
+    widen,
+)
 
-CARRIERS = {
-    tf.float8_e5m2: tf.float16,
-    tf.float8_e4m3fn: tf.float16,
-    tf.dtypes.int4: tf.int8,
-    tf.dtypes.uint4: tf.uint8,
+FLOATS = frozenset((tf.float32, tf.float64))
+"""The floating types that every kernel has."""
+HALVES = frozenset((tf.float16, tf.bfloat16))
+INTS = frozenset((tf.int32, tf.int64))
+"""The integer types that every arithmetic kernel has."""
+UNSIGNED = frozenset((tf.uint8, tf.uint16, tf.uint32, tf.uint64))
+
+_WIDER: dict[tf.DType, tuple[tf.DType, ...]] = {
+    tf.float16: (tf.float32, tf.float64),
+    tf.bfloat16: (tf.float32, tf.float64),
+    tf.float32: (tf.float64,),
+    tf.bool: (tf.int32, tf.int64),
+    tf.int8: (tf.int32, tf.int64),
+    tf.uint8: (tf.int32, tf.int64),
+    tf.int16: (tf.int32, tf.int64),
+    tf.uint16: (tf.int32, tf.int64),
+    tf.int32: (tf.int64,),
+    tf.uint32: (tf.int64,),
+    tf.uint64: (tf.int64,),
 }
-"""Wider types that hold every value of a narrow one for which TensorFlow lacks most kernels."""
-
-STUCK = {
-    tf.dtypes.as_dtype(name)
-    for name in ("float8_e4m3fnuz", "float8_e4m3b11fnuz", "float8_e5m2fnuz", "int2", "uint2", "float4_e2m1fn")
-}
-"""Types of which TensorFlow can hold and reshape tensors, but has no kernel that casts or moves an element."""
 
 
-def is_known(value: Any) -> bool:
-    """Whether a ``Host`` operand is a value rather than a tensor that is computed at run time."""
-    return value is not None and not tf.is_tensor(value)
+def in_wider(compute: Callable[..., Any], *tensors: tf.Tensor, supported: Collection[tf.DType]) -> tf.Tensor:
+    """``compute(*tensors)`` through the nearest wider type among ``supported``, and back to the first one's type.
+
+    Exact for sums, products and bit operations, wrap-around included. uint64 goes through the bits of int64: right
+    modulo 2⁶⁴, not for division, order or conversion to floating point. Raises TypeError where none is wide enough.
+    """
+    dtype = tensors[0].dtype
+    if dtype in supported:
+        return compute(*tensors)
+    wide = next((t for t in _candidates(dtype) if t in supported), None)
+    if wide is None:
+        raise TypeError(f"TensorFlow has no kernel for {dtype.name}, nor for a wider type")
+    return convert(compute(*(convert(t, wide) for t in tensors)), dtype)
 
 
-def from_front(axis: int, rank: int) -> int:
-    """``axis`` counted from the front."""
-    return axis + rank if axis < 0 else axis
+def convert(x: tf.Tensor, dtype: tf.DType, *, saturate: bool = True) -> tf.Tensor:
+    """``x`` as another numeric type, narrow ones included; ``saturate`` counts for narrow floats."""
+    if x.dtype == dtype:
+        return x
+    if is_narrow(x.dtype):
+        return convert(widen(x), dtype, saturate=saturate)
+    if dtype in NARROW_INTS:
+        return narrow_int(x if x.dtype.is_integer else tf.cast(x, tf.int32), dtype)
+    if is_narrow(dtype):
+        return narrow_float(tf.cast(x, tf.float32), dtype, saturate=saturate)
+    if {x.dtype, dtype} == {tf.int64, tf.uint64}:
+        return tf.bitcast(x, dtype)
+    return tf.cast(x, dtype)
 
 
-def dims(x: tf.Tensor) -> list[Any]:
-    """The dimensions of ``x``: an int where it is known, else a scalar int64 tensor. The rank must be known."""
-    static = x.shape.as_list()
-    if all(d is not None for d in static):
-        return static
-    dynamic = tf.shape(x, out_type=tf.int64)
-    return [dynamic[i] if d is None else d for i, d in enumerate(static)]
+def _candidates(dtype: tf.DType) -> tuple[tf.DType, ...]:
+    return (wide_type(dtype), *_WIDER.get(wide_type(dtype), ())) if is_narrow(dtype) else _WIDER.get(dtype, ())
 
 
 def dim(x: tf.Tensor, axis: int) -> Any:
-    """One dimension of ``x``: an int where it is known, else a scalar int64 tensor."""
-    known = x.shape[axis]
-    return tf.shape(x, out_type=tf.int64)[axis] if known is None else known
+    """The size of an axis: an int where it is known, else a scalar int32 tensor."""
+    size = x.shape[axis] if x.shape.rank is not None else None
+    return tf.shape(x)[axis] if size is None else size
 
 
-def shape_of(values: Sequence[Any]) -> Any:
-    """Dimensions as one operand: an int64 ndarray where all are known, else an int64 tensor with constant parts."""
-    if all(isinstance(v, (int, np.integer)) for v in values):
-        return np.array(values, np.int64)
-    return tf.stack([tf.cast(v, tf.int64) for v in values])
+def dims(x: tf.Tensor) -> list[Any]:
+    """The sizes of all axes, each an int where it is known. The rank must be known."""
+    if x.shape.is_fully_defined():
+        return list(x.shape)
+    sizes = tf.shape(x)
+    return [sizes[i] if d is None else d for i, d in enumerate(x.shape)]
 
 
-def product(values: Sequence[Any]) -> Any:
-    """The product of dimensions, of which each may be an int or a tensor."""
-    total: Any = 1
-    for value in values:
-        total = value if isinstance(total, int) and total == 1 else total * value
-    return total
+def positive(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    return axis + rank if axis < 0 else axis
 
 
-def partial(shape: tf.Tensor) -> list[int | None] | None:
-    """What TensorFlow knows of a 1-D integer tensor's elements, or None where not even its length is known.
-
-    A tensor of that shape says it: TensorFlow's shape inference follows Shape, Pack, Concat, StridedSlice and Cast.
-    """
-    if tf.executing_eagerly():
-        return [int(v) for v in shape.numpy()]
-    known = tf.broadcast_to(False, shape).shape
-    return None if known.rank is None else known.as_list()
+def axes_of(axes: np.ndarray | Sequence[int], rank: int) -> list[int]:
+    """Known axes, counted from the front."""
+    return [positive(int(a), rank) for a in np.asarray(axes).reshape(-1)]
 
 
-def with_rank(x: tf.Tensor, rank: int | None) -> tf.Tensor:
-    """``x``, of which TensorFlow has been told the rank where it had lost it."""
-    if rank is not None and x.shape.rank is None:
-        x.set_shape([None] * rank)
+def scalar(value: Any, dtype: tf.DType = tf.int32) -> Any:
+    """A Host input of one element, of shape () or (1): a Python number where known, else a 0-d tensor."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value).reshape(-1)[0].item()
+    return tf.cast(tf.reshape(value, []), dtype)
+
+
+def permuted(x: tf.Tensor, axis: int, to: int = -1) -> tuple[tf.Tensor, list[int] | None]:
+    """Move an axis, and the permutation that moves it back (None where nothing moved)."""
+    rank = x.shape.rank
+    axis, to = positive(axis, rank), positive(to, rank)
+    if axis == to:
+        return x, None
+    order = [i for i in range(rank) if i != axis]
+    order.insert(to, axis)
+    return tf.transpose(x, order), [order.index(i) for i in range(rank)]
+
+
+def restored(x: tf.Tensor, back: list[int] | None) -> tf.Tensor:
+    """Undo ``permuted``."""
+    return x if back is None else tf.transpose(x, back)
+
+
+def shaped(x: tf.Tensor, shape: Sequence[Dim] | None) -> tf.Tensor:
+    """``x`` with what the hub knows of its shape, where TensorFlow lost it."""
+    if shape is not None:
+        x.set_shape([d if isinstance(d, int) else None for d in shape]) if not tf.executing_eagerly() else None
     return x
-
-
-def output_rank(c: Context, index: int = 0) -> int | None:
-    """The rank that the hub knows of an output."""
-    shape = c.output_shape(index)
-    return None if shape is None else len(shape)
-
-
-def moved(c: Context, move: Callable[..., Any], *tensors: tf.Tensor) -> Any:
-    """``move(*tensors)``, a function that only carries elements about, for every type that TensorFlow can carry."""
-    dtype = tensors[0].dtype
-    if dtype in STUCK:
-        c.refuse(f"TensorFlow has no kernel that moves elements of type {dtype.name}")
-    if dtype not in CARRIERS:
-        return move(*tensors)
-    result = move(*(tf.cast(t, CARRIERS[dtype]) for t in tensors))
-    if isinstance(result, (list, tuple)):
-        return [tf.cast(r, dtype) for r in result]
-    return tf.cast(result, dtype)
-
-
-def nonnegative(indices: Any, size: Any) -> tf.Tensor:
-    """Indices counted from the front, as a tensor; ``size`` is the axis' length or one length an index."""
-    if is_known(indices) and (np.size(indices) == 0 or np.min(indices) >= 0):
-        return tf.constant(indices)
-    indices = tf.convert_to_tensor(indices)
-    return tf.where(indices < 0, indices + tf.cast(size, indices.dtype), indices)

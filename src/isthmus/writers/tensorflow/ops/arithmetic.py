@@ -1,10 +1,93 @@
-"""Arithmetic of two and more tensors, exact for every integer type."""
+"""Arithmetic of two or more broadcast tensors, of every numeric type; integers wrap around."""
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, UNSIGNED, in_wider
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
+
+_EXACT_IN_FLOAT32 = 1 << 24
+
+alias(Add=tf.add, Sub=tf.subtract, Mul=tf.multiply)
+
+
+@lower("Div")
+def div(a, b):
+    return tf.raw_ops.Div(x=a, y=b)  # of integers: towards zero
+
+
+@lower("Sum")
+def sum_of(*xs):
+    return functools.reduce(tf.add, xs)
+
+
+@lower("Mean")
+def mean_of(*xs):
+    def mean(*wide):
+        return functools.reduce(tf.add, wide) / len(wide)
+
+    return in_wider(mean, *xs, supported=FLOATS)
+
+
+@lower("Max")
+def max_of(*xs):
+    return functools.reduce(tf.maximum, xs)
+
+
+@lower("Min")
+def min_of(*xs):
+    return functools.reduce(tf.minimum, xs)
+
+
+@lower("Mod")
+def mod(a, b, *, fmod):
+    if not fmod or a.dtype in UNSIGNED:
+        return tf.math.floormod(a, b)  # the sign of the divisor
+    return in_wider(tf.truncatemod, a, b, supported=FLOATS | INTS)  # the sign of the dividend
+
+
+@lower("Pow")
+def power(x, y):
+    known = tf.get_static_value(y)
+    if known is not None and known.size == 1 and known.ndim <= (x.shape.rank or 0) and known.item() in (1, 2):
+        return x if known.item() == 1 else x * x
+    if x.dtype.is_integer:
+        return _integer_power(x, y, known)
+    if x.dtype in HALVES:
+        return tf.cast(_float_power(tf.cast(x, tf.float32), y, known), x.dtype)
+    return _float_power(x, y, known)
+
+
+@lower("BitShift")
+def bit_shift(x, y, *, direction):
+    shift = tf.bitwise.left_shift if direction == "LEFT" else tf.bitwise.right_shift
+    width = x.dtype.size * 8
+    # TensorFlow clamps the distance to width - 1; what is shifted by more is gone
+    return tf.where(y < tf.constant(width, y.dtype), shift(x, y), tf.zeros([], x.dtype))
+
+
+def _float_power(x, y, known):
+    small = known is not None and bool(np.all(np.abs(known.astype(np.float64)) < _EXACT_IN_FLOAT32))
+    if x.dtype == tf.float32 and not small and (y.dtype.size > 4 or y.dtype in (tf.int32, tf.uint32)):
+        # such an exponent has more digits than float32: its parity would be lost
+        return tf.cast(tf.pow(tf.cast(x, tf.float64), tf.cast(y, tf.float64)), tf.float32)
+    return tf.pow(x, tf.cast(y, x.dtype))
+
+
+def _integer_power(x, y, known):
+    if y.dtype.is_floating:
+        return tf.cast(tf.pow(tf.cast(x, tf.float64), tf.cast(y, tf.float64)), x.dtype)
+    wide, exponent = tf.cast(x, tf.int64), tf.cast(y, tf.int64)
+    if y.dtype in UNSIGNED or (known is not None and bool(np.all(known >= 0))):
+        return tf.cast(tf.pow(wide, exponent), x.dtype)
+    # TensorFlow raises on negative exponents: 1/x is 0 but for x = ±1
+    unit = tf.where(exponent % 2 == 0, tf.ones([], tf.int64), wide)
+    inverse = tf.where(tf.abs(wide) == 1, unit, tf.zeros([], tf.int64))
+    return tf.cast(tf.where(exponent < 0, inverse, tf.pow(wide, tf.maximum(exponent, 0))), x.dtype)
