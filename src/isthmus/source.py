@@ -38,20 +38,28 @@ _BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
 
 
 @dataclass(frozen=True)
+class Factory:
+    """``package.module:factory``, a callable that returns a model, and the state dict to load into it."""
+
+    callable: str
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """A recognised source. ``path`` is set where it lies on disk, ``factory`` where a callable makes it."""
 
     value: Any
     kind: SourceKind
     path: Path | None = None
-    factory: str | None = None
+    factory: Factory | None = None
 
     @property
     def label(self) -> str:
         """What a report calls it: never an absolute path."""
         if self.path is not None:
             return self.path.name
-        return self.factory or type(self.value).__name__
+        return self.factory.callable if self.factory is not None else type(self.value).__name__
 
 
 def recognise(source: Any) -> Source:
@@ -60,8 +68,12 @@ def recognise(source: Any) -> Source:
     Raises errors.UsageError where it is nothing that Isthmus knows, errors.InvalidModel where a path is empty or
     is not what its name says.
     """
-    if isinstance(source, str) and _FACTORY.match(source) and not Path(source).exists():
+    if isinstance(source, Factory):
+        if not _FACTORY.match(source.callable):
+            raise UsageError(f"weights go with a package.module:factory, and {source.callable!r} is none")
         return Source(source, "torch", factory=source)
+    if isinstance(source, str) and _FACTORY.match(source) and not Path(source).exists():
+        return Source(source, "torch", factory=Factory(source))
     if isinstance(source, (str, Path)):
         return _from_path(Path(source))
     for module, name, kind in _BY_CLASS:

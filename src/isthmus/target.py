@@ -43,22 +43,22 @@ class Staging:
             for item in staged:
                 final = self.target.parent / (item.name + suffix)
                 if final.exists() or final.is_symlink():
-                    os.replace(final, attic / item.name)
+                    final.replace(attic / item.name)
                     displaced.append((attic / item.name, final))
-                os.replace(item, final)
+                item.replace(final)
                 placed.append(final)
         except BaseException:
             for final in placed:
                 _remove(final)
             for kept, final in displaced:
-                os.replace(kept, final)
+                kept.replace(final)
             raise
         return self.target.parent / (self.target.name + suffix)
 
 
 @contextmanager
 def staging(target: Path) -> Iterator[Staging]:
-    """A staging folder beside ``target``, gone at the end whatever happens. Raises errors.UsageError if unwritable."""
+    """A staging folder beside ``target``, gone at the end whatever happens. Raises errors.UsageError."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
@@ -86,7 +86,9 @@ def fingerprints(path: Path) -> Mapping[str, str]:
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return {f.relative_to(path).as_posix(): _sha256(f) for f in files}
-    parts = sorted(p for p in path.parent.glob(f"{path.name}*") if p.is_file() and not p.name.endswith(".isthmus.json"))
+    parts = sorted(
+        p for p in path.parent.glob(f"{path.name}*") if p.is_file() and not p.name.endswith(".isthmus.json")
+    )
     return {f.name: _sha256(f) for f in parts}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from isthmus.readers.torch.feeds import Feeds, feeds_of
-from isthmus.readers.torch.structure import leaf_names, plain_outputs
+from isthmus.readers.torch.structure import leaf_names, output_names, plain_outputs
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class LiveCall:
         """The user's own tensors by input name."""
         return dict(zip(self.names, _tensors((self.feeds.args, self.feeds.kwargs)), strict=True))
 
-    def __call__(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        """Run ``forward`` on these; return the tensors of its output in pytree order."""
+    def __call__(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run ``forward`` on these; return the tensors of its output under the names that the reader gives them."""
         replaced = iter([tensors[name] for name in self.names])
         feeds = self.feeds.map_tensors(lambda _: next(replaced))
-        return _tensors(plain_outputs(self.module(*feeds.args, **feeds.kwargs)))
+        outputs = plain_outputs(self.module(*feeds.args, **feeds.kwargs))
+        named = zip(output_names(outputs), pytree.tree_leaves(outputs), strict=True)
+        return {name: leaf for name, leaf in named if isinstance(leaf, torch.Tensor)}
 
 
 def live_call(module: torch.nn.Module, inputs: Any) -> LiveCall:

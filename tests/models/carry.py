@@ -1,0 +1,102 @@
+"""Carry every model of the corpus to SavedModel and ONNX, and judge each at the corpus' own cases and at more sizes.
+
+python tests/models/carry.py [--corpus FOLDER] [--only ID …] [--to onnx|saved_model]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from corpus import fetch, models
+from samples import make_inputs
+
+import isthmus
+from isthmus.types import Verdict
+
+KINDS = ("saved_model", "onnx")
+
+
+def carried(entry: Mapping[str, Any], path: Path, kind: str, folder: Path) -> Verdict:
+    """Convert one model once, and judge it: synthesised inputs at several sizes, then every case of the corpus."""
+    source, inputs, shapes = _source(entry, path)
+    target = folder / (f"{entry['id']}.onnx" if kind == "onnx" else entry["id"])
+    conversion = isthmus.convert(source, target, inputs=inputs, dynamic_shapes=shapes)
+    if not conversion:
+        return conversion.verdict
+    reference = source if isinstance(source, Path) else conversion
+    for case in range(len(entry["cases"])):
+        feeds = make_inputs(entry, case)
+        verdict = _judged(reference, source, target, feeds, shapes)
+        if not verdict:
+            return verdict
+    return conversion.verdict
+
+
+def _judged(reference: Any, source: Any, target: Path, feeds: Mapping[str, np.ndarray], shapes: Any) -> Verdict:
+    options = isthmus.Options(samples=1)
+    if isinstance(source, Path):
+        return isthmus.verify(source, target, inputs=feeds, options=options)
+    again = isthmus.convert(source, to=_kind(target), inputs=feeds, dynamic_shapes=shapes, options=options)
+    return again.verdict
+
+
+def _kind(target: Path) -> str:
+    return "onnx" if target.suffix == ".onnx" else "saved_model"
+
+
+def _source(entry: Mapping[str, Any], path: Path) -> tuple[Any, Any, Any]:
+    """The source, its example inputs and its free axes."""
+    if entry["format"] == "onnx":
+        return path, None, None
+    from architectures import build
+
+    shape = entry["signature"]["inputs"][0]["shape"]
+    names = iter(("batch", "height", "width"))
+    return (
+        build(entry, path),
+        make_inputs(entry, 0),
+        {"x": {i: next(names) for i, d in enumerate(shape) if d is None}},
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, default=Path(".corpus"), help="where the models are kept")
+    parser.add_argument("--only", nargs="*", default=[], help="model ids")
+    parser.add_argument("--to", choices=KINDS, help="one kind of target alone")
+    arguments = parser.parse_args(argv)
+    failed = 0
+    total = 0
+    for entry in models(arguments.only):
+        path = fetch(entry, arguments.corpus)
+        for kind in [arguments.to] if arguments.to else KINDS:
+            total += 1
+            started = time.monotonic()
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    verdict = carried(entry, path, kind, Path(folder))
+                    good, text = bool(verdict), _worst(verdict)
+                except isthmus.IsthmusError as error:
+                    good, text = False, f"{type(error).__name__}: {error}"
+            failed += not good
+            seconds = time.monotonic() - started
+            print(f"{'ok  ' if good else 'FAIL'} {entry['id']:28}{kind:12}{seconds:6.1f} s  {text}", flush=True)
+    print(f"{total - failed} passed, {failed} failed")
+    return int(failed > 0)
+
+
+def _worst(verdict: Verdict) -> str:
+    worst = max(verdict.comparisons, key=lambda c: (not c.agrees, c.max_abs))
+    sizes = [tuple(s.sizes.values()) for s in verdict.samples]
+    return f"{worst.output}: {worst.grade}, max abs {worst.max_abs:.2e}, rel {worst.max_rel:.2e}; sizes {sizes}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
