@@ -1,4 +1,4 @@
-"""Files of the ONNX format, and what may be wrong with them: bytes to a proto, a proto to the IR, weights left on disk."""
+"""Files of the ONNX format and what may be wrong with them; a proto becomes the IR, weights stay on disk."""
 
 from __future__ import annotations
 

@@ -102,8 +102,8 @@ def _lift(node: ir.Node, version: int, names: Names) -> tuple[list[ir.Node], lis
 
 def _last_in_force(op: str, version: int) -> int:
     """Below the step that withdrew the operator, where ``version`` lies above it: its meaning is the last it had."""
-    gone = next((s.since_version for s in history_of(op) if s.deprecated and s.since_version <= version), None)
-    return version if gone is None else gone - 1
+    in_force = next((s for s in reversed(history_of(op)) if s.since_version <= version), None)
+    return in_force.since_version - 1 if in_force is not None and in_force.deprecated else version
 
 
 def _relabel_down(node: ir.Node, version: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
-from isthmus.errors import InvalidModel
+from isthmus.errors import InvalidModel, UsageError
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import (
     check_external_data,
@@ -22,12 +23,21 @@ from isthmus.hub.io import (
 )
 from isthmus.hub.model import Hub
 from isthmus.hub.structure import check_structure
-from isthmus.types import Options
+from isthmus.types import Dim, Options, Signature
 
 _LIVE_HINT = "give the path of the .onnx file, or load the model together with its external data"
 
 
-def read_onnx(source: str | PathLike[str] | onnx.ModelProto | ir.Model, *, options: Options | None = None) -> Hub:
+DynamicShapes = Mapping[str, Sequence[Dim] | Mapping[int, Dim]]
+"""Input → its whole shape, or the axes that change: a string frees a dimension under that name, a number fixes it."""
+
+
+def read_onnx(
+    source: str | PathLike[str] | onnx.ModelProto | ir.Model,
+    *,
+    dynamic_shapes: DynamicShapes | None = None,
+    options: Options | None = None,
+) -> Hub:
     """Read a model into canonical form. The source, file or object, is left as it is; weights on disk stay there.
 
     ``options`` has nothing that a reader of ONNX needs; it is taken so that all readers are called alike.
@@ -36,41 +46,71 @@ def read_onnx(source: str | PathLike[str] | onnx.ModelProto | ir.Model, *, optio
         InvalidModel: not an ONNX model, cut off, inconsistent, or its data file is missing.
         UnsafeInput: external data outside of the model's folder.
         Unsupported: operators that have no equal at the hub's opset, all of them.
+        UsageError: ``dynamic_shapes`` of an input that is not there, or of another rank.
     """
     del options
     if isinstance(source, ir.Model):
-        return _read_ir(source)
+        model = private_copy(source)
+        for folder in {str(tensor.base_dir) for tensor in external_tensors(model)}:
+            check_external_data(model, Path(folder or "."))
+        return _hub(model, signature_of(model), "onnx_ir.Model", dynamic_shapes)
     if isinstance(source, onnx.ModelProto):
-        return _read_proto(source)
-    path = Path(source)
-    proto = load_proto(path)
-    return _read(proto, path.resolve().parent, str(path))
-
-
-def _read_proto(proto: onnx.ModelProto) -> Hub:
-    if needs_rewriting(proto):
-        own = onnx.ModelProto()
-        own.CopyFrom(proto)
-        proto = own
-    return _read(proto, None, "onnx.ModelProto")
-
-
-def _read(proto: onnx.ModelProto, folder: Path | None, source: str) -> Hub:
+        proto, folder, name = _own(source), None, "onnx.ModelProto"
+    else:
+        path = Path(source)
+        proto, folder, name = load_proto(path), path.resolve().parent, str(path)
     check_structure(proto)
     signature = signature_of_proto(proto.graph)
-    model = model_of(proto, folder)
+    return _hub(_with_data(model_of(proto, folder), folder), signature, name, dynamic_shapes)
+
+
+def _own(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The proto itself where reading leaves it alone, else a copy."""
+    if not needs_rewriting(proto):
+        return proto
+    own = onnx.ModelProto()
+    own.CopyFrom(proto)
+    return own
+
+
+def _with_data(model: ir.Model, folder: Path | None) -> ir.Model:
     if folder is not None:
         check_external_data(model, folder)
     elif (tensor := next(external_tensors(model), None)) is not None:
         raise InvalidModel(f"tensor {tensor.name!r} is external, and a live proto has no folder", hint=_LIVE_HINT)
+    return model
+
+
+def _hub(model: ir.Model, signature: Signature, source: str, dynamic_shapes: DynamicShapes | None) -> Hub:
+    if dynamic_shapes:
+        _reshape_inputs(model, dynamic_shapes)
     canonicalize(model)
+    if dynamic_shapes:
+        signature = signature_of(model)
     return Hub(model, signature, source, "onnx", road="onnx")
 
 
-def _read_ir(source: ir.Model) -> Hub:
-    model = private_copy(source)
-    for folder in {str(tensor.base_dir) for tensor in external_tensors(model)}:
-        check_external_data(model, Path(folder or "."))
-    signature = signature_of(model)
-    canonicalize(model)
-    return Hub(model, signature, "onnx_ir.Model", "onnx", road="onnx")
+def _reshape_inputs(model: ir.Model, shapes: DynamicShapes) -> None:
+    """Inputs get the shapes that were asked for; what was declared of outputs no longer holds, and is inferred."""
+    constant = set(model.graph.initializers)
+    inputs = {value.name: value for value in model.graph.inputs if value.name not in constant}
+    for name, asked in shapes.items():
+        value = inputs.get(name)
+        if value is None:
+            raise UsageError(f"the model has no input {name!r}", hint=f"its inputs are {', '.join(map(str, inputs))}")
+        dims: list[int | ir.SymbolicDim] = list(value.shape or ())
+        if isinstance(asked, Mapping):
+            axes = dict(asked)
+        else:
+            axes = dict(enumerate(asked))
+            dims = dims if value.shape is not None else [ir.SymbolicDim(None)] * len(axes)
+            if len(axes) != len(dims):
+                raise UsageError(f"input {name!r} has {len(dims)} dimensions, and {len(axes)} were given")
+        for axis, dim in axes.items():
+            if not -len(dims) <= axis < len(dims):
+                raise UsageError(f"input {name!r} has {len(dims)} dimensions, and no axis {axis}")
+            dims[axis] = dim if isinstance(dim, int) else ir.SymbolicDim(dim)
+        value.shape = ir.Shape(dims)
+    for value in model.graph.outputs:
+        if value.producer() is not None:
+            value.shape = None
