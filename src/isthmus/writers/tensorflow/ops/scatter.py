@@ -24,11 +24,6 @@ table = Lowerings()
 lower, alias = table.lower, table.alias
 
 
-@lower("Scatter")
-def scatter(c, x, indices: Host, updates, *, axis):
-    return scatter_elements(c, x, indices, updates, reduction="none", axis=axis)
-
-
 @lower("ScatterElements")
 def scatter_elements(c, x, indices: Host, updates, *, reduction, axis):
     rank = c.rank()
