@@ -64,7 +64,8 @@ def known(sizes: Sequence[Size]) -> bool:
 def shaped(x: tf.Tensor, sizes: Sequence[Size]) -> tf.Tensor:
     """``x`` in another shape; the sizes that are known stay known."""
     unknown = [i for i, size in enumerate(sizes) if not isinstance(size, int)]
-    if len(unknown) == 1 and 0 not in sizes:
+    empty = any(isinstance(size, int) and size == 0 for size in sizes)
+    if len(unknown) == 1 and not empty:
         return tf.reshape(x, [-1 if i in unknown else size for i, size in enumerate(sizes)])
     return tf.ensure_shape(tf.reshape(x, sizes), [s if isinstance(s, int) else None for s in sizes])
 
