@@ -21,13 +21,13 @@ _SERVING = "serving_default"
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
     """Load the SavedModel folder at ``source``.
 
-    ``options``: ``signature`` names the one to call; without it ``serving_default``, or the only one there is.
+    ``options``: ``signature_key`` names the one to call; without it ``serving_default``, or the only one there is.
     Raises ``InvalidModel`` for a folder that is none, ``UsageError`` for a signature that it lacks.
     """
     folder = Path(source)
     if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise InvalidModel(f"{source} is not a SavedModel: it holds no saved_model.pb")
-    return _SavedModel(source, options.get("signature"))
+    return _SavedModel(source, options.get("signature_key"))
 
 
 class _SavedModel:

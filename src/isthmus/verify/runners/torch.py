@@ -63,7 +63,7 @@ def live_module(
 
     def runner(fast: bool) -> Callable[[dict[str, Value]], Mapping[str, Value]]:
         def run(feeds: dict[str, Value]) -> Mapping[str, Value]:
-            with evaluating(module), fast_path(torch, fast), torch.no_grad():
+            with evaluating(torch, module), fast_path(torch, fast), torch.no_grad():
                 return call(feeds)
 
         return run
@@ -124,10 +124,11 @@ def fast_path(torch: Any, enabled: bool) -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """Eval mode for a while; every part's own training flag comes back."""
+def evaluating(torch: Any, module: Any) -> Iterator[None]:
+    """Eval mode for a while; every part's own training flag comes back. Traced graphs have one mode only."""
     flags = [(part, part.training) for part in module.modules()]
-    module.eval()
+    if not isinstance(module, torch.fx.GraphModule):
+        module.eval()
     try:
         yield
     finally:

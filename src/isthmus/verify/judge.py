@@ -1,0 +1,191 @@
+"""The judgement: reference and candidate run on the same bytes, every output compared, every doubt noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from isthmus.errors import RunnerFailed
+from isthmus.types import Note, Options, Sample, Verdict
+from isthmus.verify.compare import Measure, spread_agrees
+from isthmus.verify.feeds import Feed, Feeds
+from isthmus.verify.layouts import relaid
+from isthmus.verify.runners.codec import Value
+from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner
+from isthmus.verify.tolerance import ScaledTolerance, Tolerance
+
+Outputs = Mapping[str, Value]
+
+
+def judge(
+    reference: Runner,
+    candidate: Runner,
+    feeds: Feeds,
+    *,
+    options: Options | None = None,
+    tolerance: Tolerance | None = None,
+    notes: Sequence[Note] = (),
+) -> Verdict:
+    """Run both on every sample and compare each output by name.
+
+    One sample is held at a time. Where the reference refuses the sizes of a sample, others are tried; where it can
+    compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
+    which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread.
+
+    Raises ``RunnerFailed`` where a process dies, or where the reference runs on none of the inputs.
+    """
+    options = options or Options()
+    session = _Session(reference, candidate, options, tolerance or ScaledTolerance.from_options(options))
+    level = 0
+    for index in range(max(1, feeds.samples)):
+        level = session.take(feeds.attempts(index, level))
+    return session.verdict(notes)
+
+
+@dataclass
+class _Session:
+    """What is known so far: measures by variant and output, samples, notes."""
+
+    reference: Runner
+    candidate: Runner
+    options: Options
+    tolerance: Tolerance
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    measures: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    between: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    """Each further variant of the reference against its default."""
+    random: frozenset[str] = frozenset()
+
+    def take(self, attempts: Iterable[Feed]) -> int:
+        """Judge one sample; returns the level of sizes that the reference took."""
+        feed, outputs = self._referenced(attempts)
+        self.samples.append(Sample(feed.index, feed.origin, feed.sizes))
+        if len(self.samples) == 1:
+            self._look_for_chance(feed, outputs)
+        self._compare_variants(outputs)
+        wanted = [spec.name for spec in self.candidate.signature.inputs]
+        if unknown := [name for name in wanted if name not in feed.values]:
+            self._condemn(outputs, f"the result wants inputs that the reference has not: {', '.join(unknown)}")
+            return feed.level
+        self._note_dropped([name for name in feed.values if name not in wanted])
+        given = relaid(feed.values, self.options.input_layouts)
+        try:
+            made = relaid(self.candidate.run(given), self.options.output_layouts, back=True)
+        except ModelRaised as error:
+            where = _sizes_text(feed) or f"sample {feed.index}"
+            self._condemn(outputs, f"the result fails on {where}: {error.message}")
+            return feed.level
+        for variant, expected in outputs.items():
+            self._compare(self.measures.setdefault(variant, {}), expected, made)
+        return feed.level
+
+    def verdict(self, notes: Sequence[Note]) -> Verdict:
+        best = self._best_variant()
+        comparisons = tuple(measure.result() for measure in self.measures[best].values())
+        self._note_single_sizes()
+        label = self.reference.name if best == DEFAULT else f"{self.reference.name} ({best})"
+        return Verdict(comparisons, tuple(self.samples), label, self.candidate.name, (*notes, *self.notes))
+
+    def _referenced(self, attempts: Iterable[Feed]) -> tuple[Feed, dict[str, Outputs]]:
+        refusals: list[str] = []
+        for feed in attempts:
+            try:
+                outputs: dict[str, Outputs] = {
+                    way: self.reference.run(feed.values, way) for way in self.reference.variants
+                }
+            except ModelRaised as error:
+                refusals.append(f"{_sizes_text(feed) or 'the inputs given'}: {_first_line(error.message)}")
+                continue
+            if refusals:
+                text = f"the reference itself refused {len(refusals)} choices of sizes, first {refusals[0]}"
+                self.notes.append(Note("sizes", text, "offer sizes that it takes with --inputs"))
+            return feed, outputs
+        tried = "\n  ".join(refusals[:3])
+        raise RunnerFailed(
+            f"{self.reference.name} runs on none of the inputs tried:\n  {tried}",
+            hint="pass inputs that it takes with --inputs FILE.npz",
+        )
+
+    def _look_for_chance(self, feed: Feed, outputs: Mapping[str, Outputs]) -> None:
+        """Run the reference again: what it does not repeat cannot be held against the candidate value by value."""
+        again = self.reference.run(feed.values, DEFAULT)
+        measures: dict[str, Measure] = {}
+        self._compare(measures, outputs[DEFAULT], again)
+        self.random = frozenset(name for name, measure in measures.items() if not measure.result().agrees)
+        if self.random:
+            names = ", ".join(sorted(self.random))
+            text = f"the reference gives other values on the same inputs in {names}; compared by mean and spread"
+            self.notes.append(Note("random", text))
+
+    def _compare_variants(self, outputs: Mapping[str, Outputs]) -> None:
+        for variant, values in outputs.items():
+            if variant != DEFAULT:
+                self._compare(self.between.setdefault(variant, {}), outputs[DEFAULT], values)
+
+    def _compare(self, measures: dict[str, Measure], expected: Outputs, made: Outputs) -> None:
+        for name, value in expected.items():
+            measure = measures.setdefault(name, Measure(name))
+            if name not in made:
+                measure.condemn(f"the result has no such output; it has {', '.join(made) or 'none'}")
+            elif name in self.random:
+                if not spread_agrees(value, made[name]):
+                    measure.condemn("random in the reference, and the result's mean or spread is another")
+                measure.soften("random in the reference: compared by mean and spread")
+            else:
+                measure.add(value, made[name], self.tolerance)
+        for name in made:
+            if name not in expected:
+                measures.setdefault(name, Measure(name)).condemn("the reference has no such output")
+
+    def _condemn(self, outputs: Mapping[str, Outputs], detail: str) -> None:
+        for variant, expected in outputs.items():
+            measures = self.measures.setdefault(variant, {})
+            for name in expected:
+                measures.setdefault(name, Measure(name)).condemn(detail)
+
+    def _best_variant(self) -> str:
+        """The way of the reference that the candidate agrees with; the default, where it agrees with that."""
+        agreeing = [way for way, found in self.measures.items() if _agrees(found)]
+        best = agreeing[0] if agreeing else DEFAULT
+        for variant, found in self.between.items():
+            if _agrees(found):
+                continue
+            worst = max((m.result() for m in found.values()), key=lambda c: c.max_abs)
+            text = (
+                f"the reference computes differently with its {variant} (output {worst.output!r} "
+                f"by {worst.max_abs:.3g}); the result agrees with {_listed(agreeing)}"
+            )
+            self.notes.append(Note("variants", text))
+        return best
+
+    def _note_dropped(self, names: Sequence[str]) -> None:
+        if names and len(self.samples) == 1:
+            self.notes.append(Note("inputs", f"the result takes no input {', '.join(names)}"))
+
+    def _note_single_sizes(self) -> None:
+        """A free dimension that never changed its size was not proved to be free."""
+        seen: dict[str, set[int]] = {}
+        for sample in self.samples:
+            for dim, size in sample.sizes.items():
+                seen.setdefault(dim, set()).add(size)
+        fixed = [f"{dim} at {next(iter(sizes))}" for dim, sizes in seen.items() if len(sizes) == 1]
+        if fixed:
+            text = f"judged at one size only: {', '.join(fixed)}"
+            self.notes.append(Note("sizes", text, "judge more samples, or pass inputs of another size"))
+
+
+def _agrees(found: Mapping[str, Measure]) -> bool:
+    return all(measure.result().agrees for measure in found.values())
+
+
+def _sizes_text(feed: Feed) -> str:
+    return ", ".join(f"{dim}={size}" for dim, size in feed.sizes.items())
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"its {name}" for name in names) or "neither"
