@@ -1,9 +1,9 @@
 """Sequences and optionals.
 
-A sequence is a Python list of tensors while its length is known at trace time; every operator keeps it so, also where
-a position is data-dependent. A sequence whose length only a run can tell (carried by a loop, split at a free dimension)
-is a ``TensorList``: TensorFlow's variant tensor, which tf.while_loop and tf.cond carry and differentiate. Control flow
-packs with ``tensor_list`` before it and takes elements out with the operators of this room.
+A sequence is a Python list of tensors while its length is known at trace time; every operator keeps it so, even
+where a position is data-dependent. A sequence whose length only a run can tell (carried by a loop, split at a free
+dimension) is a ``TensorList``: TensorFlow's variant tensor, which tf.while_loop and tf.cond carry and differentiate.
+Control flow packs with ``tensor_list`` before it, carries ``.handle``, and makes a ``TensorList`` of what comes back.
 
 An optional is its value, or None where it is empty: which of both must be known at trace time, since a TensorFlow
 tensor is never absent.
@@ -111,10 +111,7 @@ def sequence_at(c, sequence, position: Host):
         c.refuse("the sequence is empty: TensorFlow has no tensor to take out of it")
     if is_known(position):
         return sequence[_within(c, int(position), -length, length - 1)]
-    at = tf.cast(_counted(position, length), tf.int32)
-    checked = tf.debugging.assert_less(at, length, message="SequenceAt: the position is beyond the sequence")
-    with tf.control_dependencies([checked] if checked is not None else []):
-        return _chosen(at, sequence)
+    return _chosen(_checked(position, length, length), sequence)
 
 
 @lower("SequenceInsert")
@@ -128,7 +125,7 @@ def sequence_insert(c, sequence, tensor, position: Host = None):
         at = length if position is None else _within(c, int(position), -length, length)
         at = from_front(at, length)
         return [*sequence[:at], tensor, *sequence[at:]]
-    at = tf.cast(_counted(position, length), tf.int32)
+    at = _checked(position, length, length + 1)
     # element i is the old i before the position, the new one at it, the old i-1 after it
     branch = [tf.cast(i == at, tf.int32) + 2 * tf.cast(i > at, tf.int32) for i in range(length + 1)]
     return [
@@ -149,7 +146,7 @@ def sequence_erase(c, sequence, position: Host = None):
     if position is None or is_known(position):
         at = from_front(-1 if position is None else _within(c, int(position), -length, length - 1), length)
         return [*sequence[:at], *sequence[at + 1 :]]
-    at = tf.cast(_counted(position, length), tf.int32)
+    at = _checked(position, length, length)
     return [_chosen(tf.cast(i >= at, tf.int32), sequence[i : i + 2]) for i in range(length - 1)]
 
 
@@ -163,6 +160,15 @@ def _counted(position: Any, length: Any) -> tf.Tensor:
     """A position counted from the front, scalar int64."""
     position = tf.reshape(tf.cast(position, tf.int64), [])
     return tf.where(position < 0, position + tf.cast(length, tf.int64), position)
+
+
+def _checked(position: Any, length: int, limit: int) -> tf.Tensor:
+    """A position counted from the front, scalar int32; the run fails where it is not below ``limit``."""
+    at = tf.cast(_counted(position, length), tf.int32)
+    message = f"the position is beyond a sequence of {length}"
+    checks = [tf.debugging.assert_less(at, limit, message), tf.debugging.assert_non_negative(at, message)]
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.identity(at)
 
 
 def _chosen(branch: tf.Tensor, tensors: list[tf.Tensor]) -> tf.Tensor:
@@ -277,15 +283,10 @@ def _joined(c: Any, sequence: TensorList, axis: int, new_axis: int) -> tf.Tensor
 def sequence_map(c, sequence, *others, body):
     """The body, once an element; operands that are tensors are the same each time."""
     if isinstance(sequence, list):
-        lists = [o if isinstance(o, list) else None for o in others]
-        if any(
-            isinstance(o, TensorList) or (s is not None and len(s) != len(sequence))
-            for o, s in zip(others, lists, strict=True)
-        ):
-            c.refuse("TensorFlow cannot pair a sequence of known with one of unknown length")
+        if any(isinstance(o, TensorList) or (isinstance(o, list) and len(o) != len(sequence)) for o in others):
+            c.refuse("TensorFlow pairs only sequences whose lengths are known to be equal")
         rows = [
-            body(element, *(o if s is None else s[i] for o, s in zip(others, lists, strict=True)))
-            for i, element in enumerate(sequence)
+            body(element, *(o[i] if isinstance(o, list) else o for o in others)) for i, element in enumerate(sequence)
         ]
         columns = [[row[k] for row in rows] for k in range(c.outputs)]
         return columns[0] if c.outputs == 1 else tuple(columns)
@@ -299,10 +300,7 @@ def sequence_map(c, sequence, *others, body):
 
     loop = (tf.constant(0, tf.int64), *(e.handle for e in empties))
     handles = tf.while_loop(lambda i, *_: i < sequence.length(), step, loop)[1:]
-    ranks = [
-        None if s is None else len(s)
-        for s in (tuple(v.shape) if v.shape is not None else None for v in body.graph.outputs)
-    ]
+    ranks = [None if v.shape is None else v.shape.rank() for v in body.graph.outputs]
     made = tuple(TensorList(h, d, r) for h, d, r in zip(handles, dtypes, ranks, strict=True))
     return made[0] if c.outputs == 1 else made
 
