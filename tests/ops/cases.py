@@ -23,15 +23,12 @@ from onnx.backend.test.runner import Runner
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 RANDOM_CASES = {f"test_training_dropout{rest}" for rest in ("", "_default", "_mask", "_default_mask")}
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-WIDE = {
-    onnx.TensorProto.DataType.Value(name)
-    for name in (
-        "FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 BOOL FLOAT16 DOUBLE COMPLEX64 COMPLEX128 UINT32 UINT64".split()
-    )
-}
-NARROW = {
-    value for name, value in onnx.TensorProto.DataType.items() if name not in ("UNDEFINED", "STRING")
-} - WIDE
+_WIDE_NAMES = (
+    *("FLOAT", "FLOAT16", "DOUBLE", "COMPLEX64", "COMPLEX128", "BOOL"),
+    *("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
+)
+WIDE = {onnx.TensorProto.DataType.Value(name) for name in _WIDE_NAMES}
+NARROW = {value for name, value in onnx.TensorProto.DataType.items() if name not in ("UNDEFINED", "STRING")} - WIDE
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,9 @@ class Case:
     def core(self) -> bool:
         """Numeric tensors in and out, ai.onnx only, not random."""
         values = [*self.model.graph.input, *self.model.graph.output]
-        tensors = all(v.type.HasField("tensor_type") and v.type.tensor_type.elem_type in WIDE | NARROW for v in values)
+        tensors = all(
+            v.type.HasField("tensor_type") and v.type.tensor_type.elem_type in WIDE | NARROW for v in values
+        )
         domains = {domain for domain, _ in self.ops} - {"", "ai.onnx"} - {f.domain for f in self.model.functions}
         random = self.name in RANDOM_CASES or {op for _, op in self.ops} & RANDOM
         return tensors and not domains and not random
@@ -142,8 +141,7 @@ def _sample(model: onnx.ModelProto, inputs: Sequence[Any], outputs: Sequence[Any
 
 def _tensor(value: Any, info: onnx.ValueInfoProto) -> Any:
     if isinstance(value, (np.ndarray, np.generic)) and info.type.HasField("tensor_type"):
-        tensor = numpy_helper.from_array(np.asarray(value), info.name)
-        return tensor
+        return numpy_helper.from_array(np.asarray(value), info.name)
     return value
 
 

@@ -1,0 +1,44 @@
+"""Known limits: one side table of what does not pass, each with a fact as its reason; an unexpected pass fails."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance import Result
+
+TABLE = Path(__file__).with_name("limits.toml")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Why a case does not pass, and in which modes."""
+
+    reason: str
+    modes: tuple[str, ...]
+
+
+def limits(writer: str = "tensorflow", table: Path = TABLE) -> dict[str, Limit]:
+    """The limits of one writer, by case. Entries name their cases in a list, so that a fact stands once."""
+    entries = tomllib.loads(table.read_text(encoding="utf-8")).get(writer, [])
+    return {
+        case: Limit(entry["reason"], tuple(entry.get("modes", ("frozen", "plain"))))
+        for entry in entries
+        for case in entry["cases"]
+    }
+
+
+def complaints(results: Iterable[Result], known: dict[str, Limit]) -> list[str]:
+    """What contradicts the table: a defect, a refusal that it does not know, a pass that it denies."""
+    found = []
+    for result in results:
+        limited = result.name in known and result.mode in known[result.name].modes
+        if result.outcome in ("wrong", "crash"):
+            found.append(f"{result.name} ({result.mode}): {result.outcome}: {result.reason}")
+        elif result.outcome == "refused" and not limited:
+            found.append(f"{result.name} ({result.mode}): refused, and limits.toml gives no reason: {result.reason}")
+        elif result.outcome == "pass" and limited:
+            found.append(f"{result.name} ({result.mode}): passes, and limits.toml says it cannot")
+    return found
