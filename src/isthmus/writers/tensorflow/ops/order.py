@@ -114,7 +114,7 @@ def lexicographic(rows: tf.Tensor) -> tf.Tensor:
 def non_max_suppression(
     c, boxes, scores, most: Host = None, iou_threshold=None, score_threshold=None, *, center_point_box
 ):
-    """One row (batch, class, box) a kept box. A score equal to its threshold is dropped, an overlap equal to its is not.
+    """One row (batch, class, box) a kept box. A score equal to its threshold loses, an equal overlap does not.
 
     Of equal scores the lower index wins, in TensorFlow's kernel as in ONNX Runtime.
     """
@@ -131,7 +131,7 @@ def non_max_suppression(
     least = tf.constant(float("-inf")) if score_threshold is None else tf.reshape(score_threshold, [])
 
     def of_class(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.raw_ops.NonMaxSuppressionV4(
+        kept = tf.raw_ops.NonMaxSuppressionV4(
             boxes=boxes[number // classes],
             scores=each[number],
             max_output_size=limit,
@@ -139,6 +139,7 @@ def non_max_suppression(
             score_threshold=least,
             pad_to_max_output_size=True,
         )
+        return kept.selected_indices, kept.valid_outputs
 
     signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32))
     numbers = tf.range(tf.cast(tf.shape(each)[0], tf.int64))

@@ -46,7 +46,7 @@ def scatter_nd(c, x, indices: Host, updates, *, reduction):
         strides = shape_of([product(sizes[i + 1 : depth]) for i in range(depth)])
         places = tf.reshape(tf.reduce_sum(tf.cast(at, tf.int64) * strides, axis=-1), [-1, 1])
         rows = tf.reshape(x, shape_of([product(sizes[:depth]), *sizes[depth:]]))
-        given = tf.reshape(updates, tf.concat([[-1], shape_of(sizes[depth:])], 0))
+        given = tf.reshape(updates, shape_of([-1, *sizes[depth:]]))
         return tf.reshape(_reduced(c, rows, places, given, reduction), shape_of(sizes))
     return _reduced(c, x, at, updates, reduction)
 
