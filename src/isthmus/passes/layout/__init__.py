@@ -1,1 +1,1 @@
-"""Layout: which values of a channels-last target are stored with their channels last, and the rewrite that says so."""
+"""Layout: which values of a channels-last target have their channels last, and the rewrite that makes it so."""

@@ -61,4 +61,4 @@ def _resize(hands: Hands, node: ir.Node) -> None:
     _to_domain(hands, node)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType({op: _anchor for op in _IMAGE_OPS})
+RULES: Mapping[str, Rule] = MappingProxyType(dict.fromkeys(_IMAGE_OPS, _anchor))

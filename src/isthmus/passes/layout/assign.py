@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from isthmus.passes.layout.perms import Perm, inverse, is_identity, last_perm
 from isthmus.passes.layout.plan import Plan, Rule
 from isthmus.passes.layout.problem import LAST, SOURCE, Problem
 
-_CALL = 1024
+_CALL = 8192
 """What starting a Transpose costs, in elements."""
 
 
@@ -101,7 +102,7 @@ def _turn(layouts: Layouts, node: ir.Node) -> None:
 
 
 def _link(layouts: Layouts) -> None:
-    values = {v for v in layouts.makers} | {v for (n, i) in layouts.uses if (v := n.inputs[i]) is not None}
+    values = set(layouts.makers) | {v for (n, i) in layouts.uses if (v := n.inputs[i]) is not None}
     for value in sorted(values, key=lambda v: v.name or ""):
         if value.const_value is not None and value.producer() is None:
             continue  # an initializer is permuted at conversion, which costs nothing
@@ -158,6 +159,6 @@ def _near_anchors(layouts: Layouts) -> set[int]:
 
     for link in layouts.problem.links:
         free = [c for c in (link.maker, *link.users) if c != SOURCE]
-        for one, other in zip(free, free[1:], strict=False):
+        for one, other in itertools.pairwise(free):
             parent[root(one)] = root(other)
     return {c for c in range(layouts.problem.choices) if root(c) == root(LAST)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -13,12 +14,17 @@ from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import rank
 from isthmus.passes.layout.anchors import RULES as ANCHORS
 from isthmus.passes.layout.assign import pose
+from isthmus.passes.layout.axes import RULES as AXES
+from isthmus.passes.layout.elementwise import RULES as ELEMENTWISE
+from isthmus.passes.layout.extents import RULES as EXTENTS
 from isthmus.passes.layout.perms import last_perm, moved
+from isthmus.passes.layout.plan import Rule
+from isthmus.passes.layout.reshape import RULES as RESHAPE
 from isthmus.passes.layout.rewrite import rewrite
 from isthmus.passes.layout.solve import solve
 from isthmus.types import Signature, TensorSpec
 
-RULES = {**ANCHORS}
+RULES: Mapping[str, Rule] = MappingProxyType({**ANCHORS, **ELEMENTWISE, **AXES, **EXTENTS, **RESHAPE})
 _LAST_NAMES = {3: "NWC", 4: "NHWC", 5: "NDHWC"}
 _FIRST_NAMES = {3: "NCW", 4: "NCHW", 5: "NCDHW"}
 

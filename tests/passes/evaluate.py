@@ -1,0 +1,73 @@
+"""Run a hub on ONNX Runtime: channels-last nodes are turned back into Transpose, operator, Transpose first."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import numpy as np
+
+from isthmus.hub.model import CHANNELS_LAST, Hub
+from isthmus.passes.edit import Editor, attribute, rank
+from isthmus.passes.layout.anchors import RULES
+from isthmus.passes.layout.perms import inverse, last_perm, weight_perm
+
+WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
+
+
+def channels_first(model: ir.Model) -> ir.Model:
+    """A copy in which every channels-last node is the default domain's between Transposes. Slow on purpose."""
+    model = ir.from_proto(ir.to_proto(model))
+    edit = Editor(model)
+    for node in list(model.graph.all_nodes()):
+        if node.domain != CHANNELS_LAST:
+            continue
+        assert node.op_type in RULES
+        axes = rank(node.inputs[0])
+        assert axes is not None and axes >= 3, "a channels-last node needs a known rank"
+        back = inverse(last_perm(axes))
+        node.domain = ""
+        image = edit.before(node, "Transpose", [node.inputs[0]], {"perm": list(back)})
+        node.replace_input_with(0, image)
+        if node.op_type in WEIGHTS:
+            index = WEIGHTS[node.op_type]
+            perm = list(inverse(weight_perm(axes)))
+            node.replace_input_with(index, edit.before(node, "Transpose", [node.inputs[index]], {"perm": perm}))
+        if node.op_type == "Resize":
+            listed = [last_perm(axes)[axis] for axis in attribute(node, "axes")]
+            node.attributes["axes"] = ir.AttrInt64s("axes", listed)
+        for out in node.outputs[: 2 if node.op_type == "MaxPool" else 1]:
+            after = edit.node("Transpose", [out], {"perm": list(last_perm(axes))}, like=node)
+            node.graph.insert_after(node, after)
+            last = after.outputs[0]
+            if out.is_graph_output():
+                out.name, last.name = f"{out.name}_inner", out.name
+            ir.convenience.replace_all_uses_with(out, last, replace_graph_outputs=True)
+            after.replace_input_with(0, out)
+            last.type, last.shape, out.shape = out.type, out.shape, None
+    model.opset_imports.pop(CHANNELS_LAST, None)
+    return model
+
+
+def run(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a model on ONNX Runtime, nothing optimised."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    proto = ir.to_proto(channels_first(model))
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def feeds_of(hub: Hub, *, free: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
+    """Seeded inputs; every free dimension has the same size."""
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for value in hub.graph.inputs:
+        shape = tuple(d if isinstance(d, int) else free for d in value.shape)
+        dtype = value.dtype.numpy()
+        kind = np.dtype(dtype).kind
+        array = rng.normal(size=shape) if kind == "f" else rng.integers(0, 2 if kind == "b" else 4, size=shape)
+        feeds[value.name] = np.asarray(array).astype(dtype)
+    return feeds
