@@ -84,7 +84,7 @@ def _result(case: Any, folder: Path) -> Result:
     except IsthmusError as error:
         return Result(case.name, not before, False, True, str(error))
     after = _judged(target.read_bytes(), model, case)
-    return Result(case.name, not before, not after, False, after if not before else before)
+    return Result(case.name, not before, not after, False, before or after)
 
 
 def _judged(data: bytes, model: onnx.ModelProto, case: Any) -> str:

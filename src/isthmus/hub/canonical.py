@@ -12,9 +12,9 @@ from isthmus.errors import InvalidModel
 from isthmus.hub import provenance
 from isthmus.hub.infer import infer_shapes, name_free_dims
 from isthmus.hub.io import renamed
-from isthmus.hub.model import HUB_OPSET, ONNX
+from isthmus.hub.model import HUB_OPSET, ONNX, ROLE
 from isthmus.hub.opset import default_opset, to_hub_opset
-from isthmus.hub.upgrades.base import Names, constant_tensor
+from isthmus.hub.upgrades.base import Names, constant_tensor, shape_of
 from isthmus.hub.upgrades.beyond import expand_newer
 
 
@@ -128,7 +128,8 @@ def _graphs(model: ir.Model) -> Iterator[ir.Graph]:
 
 
 def _spell_default_domain(model: ir.Model) -> None:
-    for holder in (model.graph, *model.functions.values()):
+    holders: tuple[ir.Graph | ir.Function, ...] = (model.graph, *model.functions.values())
+    for holder in holders:
         version = holder.opset_imports.pop("ai.onnx", None)
         if version is not None:
             holder.opset_imports.setdefault(ONNX, version)
@@ -189,7 +190,8 @@ def _fix_inputs(model: ir.Model) -> None:
             graph.inputs.extend(kept)
         for value in held:
             if value.const_value is not None:
-                value.dtype, value.shape = value.const_value.dtype, ir.Shape(value.const_value.shape)
+                value.type = ir.TensorType(value.const_value.dtype)
+                value.shape = shape_of(value.const_value)
 
 
 def _lift_initializers(model: ir.Model) -> None:
@@ -222,9 +224,10 @@ def _lift_constants(model: ir.Model) -> None:
             name = old.name or name
             if name in model.graph.initializers:
                 name = names.fresh(name)
-            new = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape))
+            new = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape_of(tensor))
             new.const_value = renamed(tensor, name)
             new.metadata_props.update(old.metadata_props)
+            new.metadata_props[ROLE] = "constant"
             old.replace_all_uses_with(new)
             graph.remove(node, safe=True)
             model.graph.register_initializer(new)
@@ -236,7 +239,7 @@ def _return_copy(graph: ir.Graph, value: ir.Value, names: Names, name: str = "")
     graph.append(copy)
     output = copy.outputs[0]
     output.name = name or names.fresh(f"{value.name}.copy")
-    output.dtype, output.shape = value.dtype, value.shape
+    output.type, output.shape = value.type, value.shape
     for index, old in enumerate(graph.outputs):
         if old is value:
             graph.outputs[index] = output

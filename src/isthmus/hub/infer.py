@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import EncodeError
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
-from isthmus.hub.model import ONNX
 from isthmus.hub.schema import schema_of
+from isthmus.hub.upgrades.base import shape_of
 
 _SHAPES_DEPEND = 1 << 16
 """Integers up to this many bytes stay in the inferred copy: shapes, axes, pads and repeats are made of them."""
@@ -61,7 +61,7 @@ def _weightless(model: ir.Model) -> Iterator[None]:
             held.append((value, tensor))
             del graph.initializers[value.name or ""]
             value.const_value = None
-            value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape)
+            value.dtype, value.shape = tensor.dtype, shape_of(tensor)
             if not value.is_graph_input():
                 graph.inputs.append(value)
         yield
@@ -213,8 +213,3 @@ def _all_values(model: ir.Model) -> Iterator[ir.Value]:
         yield from graph.inputs
         for node in graph:
             yield from node.outputs
-
-
-def has_schema(node: ir.Node) -> bool:
-    """Whether ONNX itself defines the operator, so that its types can be inferred."""
-    return node.domain == ONNX and schema_of(ONNX, node.op_type) is not None

@@ -23,6 +23,11 @@ CHANNELS_LAST = "isthmus.channels_last"
 but their image operands are N…C and convolution weights …IO (see ``passes.layout``)."""
 
 
+ROLE = "isthmus.role"
+"""Metadata of an initializer, where the reader knows: ``parameter`` (trained), ``buffer`` (kept with the weights, not
+trained) or ``constant`` (part of the computation)."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """A model in the middle of its way.

@@ -34,10 +34,9 @@ def to_hub_opset(model: ir.Model) -> list[str]:
     """
     declared = default_opset(model)
     names, changes, blockers = Names.of(model), list[str](), list[Blocker]()
+    for node in list(_default_nodes(model)):
+        changes += _move(node, declared if node.version is None else node.version, names, blockers)
     for graph in model.graphs():
-        for node in list(graph):
-            if node.domain == ONNX:
-                changes += _move(node, declared if node.version is None else node.version, names, blockers)
         graph.opset_imports.pop("ai.onnx", None)
         if graph is model.graph:
             graph.opset_imports[ONNX] = HUB_OPSET

@@ -51,17 +51,19 @@ def read_onnx(
     del options
     if isinstance(source, ir.Model):
         model = private_copy(source)
-        for folder in {str(tensor.base_dir) for tensor in external_tensors(model)}:
-            check_external_data(model, Path(folder or "."))
+        for base in {str(tensor.base_dir) for tensor in external_tensors(model)}:
+            check_external_data(model, Path(base or "."))
         return _hub(model, signature_of(model), "onnx_ir.Model", dynamic_shapes)
     if isinstance(source, onnx.ModelProto):
-        proto, folder, name = _own(source), None, "onnx.ModelProto"
-    else:
-        path = Path(source)
-        proto, folder, name = load_proto(path), path.resolve().parent, str(path)
+        return _read(_own(source), None, "onnx.ModelProto", dynamic_shapes)
+    path = Path(source)
+    return _read(load_proto(path), path.resolve().parent, str(path), dynamic_shapes)
+
+
+def _read(proto: onnx.ModelProto, folder: Path | None, source: str, dynamic_shapes: DynamicShapes | None) -> Hub:
     check_structure(proto)
     signature = signature_of_proto(proto.graph)
-    return _hub(_with_data(model_of(proto, folder), folder), signature, name, dynamic_shapes)
+    return _hub(_with_data(model_of(proto, folder), folder), signature, source, dynamic_shapes)
 
 
 def _own(proto: onnx.ModelProto) -> onnx.ModelProto:

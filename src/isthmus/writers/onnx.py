@@ -64,7 +64,7 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
 
 
 def blockers(hub: Hub, options: Options) -> list[Blocker]:
-    """Every operator that an ONNX file for ONNX Runtime cannot hold, and every node that a pinned opset is too low for."""
+    """Every operator that ONNX Runtime cannot know, and every node for which a pinned opset is too low."""
     found: list[Blocker] = []
     for graph in hub.model.graphs():
         for node in graph:

@@ -190,7 +190,7 @@ class Step:
         name = self._names.fresh(f"{self._stem()}.{hint}")
         tensor = array if isinstance(array, ir.TensorProtocol) else ir.tensor(np.asarray(array), name=name)
         value = self.op("Constant", [], name=name, value=tensor)
-        value.dtype, value.shape, value.const_value = tensor.dtype, ir.Shape(tensor.shape), tensor
+        value.type, value.shape, value.const_value = ir.TensorType(tensor.dtype), shape_of(tensor), tensor
         return value
 
     def op(self, op_type: str, inputs: Sequence[ir.Value | None], *, name: str = "", **attributes: Any) -> ir.Value:
@@ -202,6 +202,10 @@ class Step:
         self.made.append(node)
         return node.outputs[0]
 
+    def fresh(self, wish: str) -> str:
+        """A new name, made of the node's."""
+        return self._names.fresh(f"{self._stem()}.{wish}")
+
     def rename(self, op_type: str) -> None:
         self.node.op_type = op_type
 
@@ -209,7 +213,7 @@ class Step:
         """``value`` takes the place, name and type of the node's first output; the node goes."""
         old = self.node.outputs[0]
         name = old.name
-        value.dtype, value.shape = old.dtype or value.dtype, old.shape or value.shape
+        value.type, value.shape = old.type or value.type, value.shape if old.shape is None else old.shape
         old.replace_all_uses_with(value, replace_graph_outputs=True)
         self._graph.remove(self.node, safe=True)
         old.name, value.name = None, name
@@ -221,7 +225,7 @@ class Step:
         node.name = self._names.fresh(f"{self.node.name or self._stem()}.{op_type}")
         self._graph.insert_after(self.node, node)
         new = node.outputs[0]
-        new.dtype, new.shape = output.dtype, output.shape
+        new.type, new.shape = output.type, output.shape
         output.replace_all_uses_with(new, replace_graph_outputs=True)
         node.resize_inputs(1)
         node.replace_input_with(0, output)
@@ -241,6 +245,11 @@ def attribute_value(attribute: ir.Attr) -> Any:
     """An attribute as plain Python: lists for sequences, text as ``str``."""
     value = attribute.value
     return list(value) if isinstance(value, tuple) else value
+
+
+def shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
+    """The tensor's shape, free to be changed."""
+    return ir.Shape(tuple(tensor.shape.numpy()))
 
 
 def constant_of(value: ir.Value) -> ir.TensorProtocol | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
 from isthmus.hub.upgrades.base import Rule, Step, compatible, lacks, rules_of, upgrade
 
@@ -51,9 +50,10 @@ def asymmetric(c: Step) -> None:
     if known is not None and (known <= 1).all():
         c.set("nearest_mode", "ceil")
         return
-    one = c.constant(np.float32(1), "one")
-    up = c.op("Resize", [data, None, c.op("Max", [scales, one])], **_nearest("floor"))
-    c.replace(c.op("Resize", [up, None, c.op("Min", [scales, one])], **_nearest("ceil")))
+    one, mapping = c.constant(np.float32(1), "one"), "asymmetric"
+    up, down = c.op("Max", [scales, one]), c.op("Min", [scales, one])
+    grown = c.op("Resize", [data, None, up], coordinate_transformation_mode=mapping, nearest_mode="floor")
+    c.replace(c.op("Resize", [grown, None, down], coordinate_transformation_mode=mapping, nearest_mode="ceil"))
 
 
 @upgrade(13, "Resize")
@@ -87,10 +87,6 @@ def integer_p(c: Step) -> None:
     c.set("p", int(p))
     if c.node.op_type == "LpPool" and c.attr("kernel_shape") is None:
         c.refuse("it carries no kernel_shape")
-
-
-def _nearest(rounding: str) -> dict[str, ir.Attr | str]:
-    return {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": rounding}
 
 
 RULES: tuple[Rule, ...] = (

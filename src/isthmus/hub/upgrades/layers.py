@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 
 from isthmus.hub.upgrades.base import Rule, Step, compatible, drop, rules_of, upgrade
 
@@ -56,7 +57,7 @@ def boolean_mask(c: Step) -> None:
     mask = c.node.outputs[1]
     if mask.uses() or mask.is_graph_output():
         c.put_after(mask, "Cast", to=c.dtype(c.data()).value)
-    mask.dtype = None
+    mask.type = ir.TensorType(ir.DataType.BOOL)
 
 
 @upgrade(12, "Dropout")

@@ -6,8 +6,10 @@ import numpy as np
 
 from isthmus.hub.upgrades.base import Rule, Step, attr_to_input, compatible, lacks, rules_of, upgrade
 
-REDUCE = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin")
-REDUCE += ("ReduceProd", "ReduceSumSquare")
+REDUCE = (
+    *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin"),
+    *("ReduceProd", "ReduceSumSquare"),
+)
 
 
 @upgrade(5, "Reshape")

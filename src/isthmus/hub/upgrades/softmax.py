@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from isthmus.hub.upgrades.base import Rule, Step, upgrade
 
 
@@ -10,7 +12,7 @@ def flattened_rows(c: Step) -> None:
     """Old ``Softmax<axis=1>`` of [N, C, H] is a softmax over C·H; new ``axis`` names one dimension."""
     axis, data = c.take("axis", 1), c.data()
     rank = c.rank(data)
-    if rank is not None and _one_dim(data.shape or (), axis + rank if axis < 0 else axis):
+    if data.shape is not None and rank is not None and _one_dim(data.shape, axis + rank if axis < 0 else axis):
         c.set("axis", axis)
         return
     if axis < 0 and rank is not None:
@@ -21,10 +23,9 @@ def flattened_rows(c: Step) -> None:
     c.replace(c.op("Reshape", [out, shape]))
 
 
-def _one_dim(shape: object, axis: int) -> bool:
+def _one_dim(shape: ir.Shape, axis: int) -> bool:
     """Whether the row that starts at ``axis`` spans that dimension alone: the others after it are all 1."""
-    dims = tuple(shape) if isinstance(shape, tuple) else tuple(shape or ())  # type: ignore[call-overload]
-    return axis < len(dims) and all(d == 1 for d in dims[axis + 1 :])
+    return axis < len(shape) and all(d == 1 for d in list(shape)[axis + 1 :])
 
 
 RULES: tuple[Rule, ...] = (flattened_rows,)
