@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from isthmus.doctor import require
 from isthmus.errors import UsageError
 from isthmus.hub.model import Hub
 from isthmus.source import Source, SourceKind
-from isthmus.types import Blocker, Dim, Kind, Options, Signature, TensorSpec
+from isthmus.types import Blocker, Change, Dim, Kind, Note, Options, Signature, TensorSpec
 
 Shapes = Mapping[str, tuple[tuple[Dim, ...], str | None]]
 """{input: (shape, dtype or None)}: what ``--input-shapes`` says."""
@@ -40,15 +42,26 @@ def read(source: Source, *, inputs: Any, dynamic_shapes: Any, options: Options) 
     )
 
 
-def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Any:
+@dataclass(frozen=True)
+class Written:
+    """The live result, and what happened on the way to it."""
+
+    model: Any
+    ledger: tuple[Change, ...]
+    notes: tuple[Note, ...]
+
+
+def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Written:
     """The live result; written to ``path`` as well unless that is None."""
     if kind == "onnx":
         from isthmus.writers.onnx import write_onnx
 
-        return write_onnx(hub, path, options=options)
+        written = write_onnx(hub, path, options=options)
+        return Written(written.model, written.hub.ledger, written.hub.notes)
     from isthmus.writers.tensorflow import write_saved_model
 
-    return write_saved_model(hub, path, options=options)
+    module = write_saved_model(hub, path, options=options)
+    return Written(module, module.hub.ledger, module.hub.notes)
 
 
 def blockers(hub: Hub, kind: Kind, options: Options) -> list[Blocker]:
@@ -79,10 +92,15 @@ def require_reader(kind: SourceKind) -> None:
         require("tensorflow", "the source is a TensorFlow model")
 
 
-def require_judges(source: SourceKind, kind: Kind) -> None:
-    """Raise errors.FrameworkMissing where source and result cannot both be run here."""
-    if source == "onnx" or kind == "onnx":
-        require("onnxruntime", "ONNX models are judged by running them there (or pass --no-verify)")
+def framework_of(kind: Kind) -> SourceKind:
+    """Which of the three worlds a target belongs to."""
+    return {"onnx": "onnx", "saved_model": "tensorflow", "torch": "torch", "python": "torch"}[kind]
+
+
+def require_judge(kind: SourceKind) -> None:
+    """Raise errors.FrameworkMissing where a model of this world cannot be run here."""
+    package = {"onnx": "onnxruntime", "torch": "torch", "tensorflow": "tensorflow"}[kind]
+    require(package, f"{kind} models are judged by running them there (or pass --no-verify)")
 
 
 def runner(source: Source, signature: Signature | None, *, inputs: Any, options: Options, scratch: Path) -> Any:
@@ -108,6 +126,78 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
     if source.kind == "torch":
         return _live_torch(source, signature, inputs)
     raise UsageError(f"{source.label}: a live TensorFlow model cannot be judged", hint="save it first")
+
+
+def feeds(origin: Source, hub: Hub, inputs: Any, options: Options) -> Any:
+    """What a conversion's source and result are fed: the user's inputs first, then seeded ones."""
+    from isthmus.verify.feeds import Feeds, load_inputs
+    from isthmus.verify.ranges import integer_ranges
+
+    if inputs is not None and origin.kind == "torch" and _is_live(origin):
+        inputs = _live_tensors(origin, inputs)
+    return Feeds(
+        hub.signature,
+        samples=options.samples,
+        seed=options.seed,
+        ranges=integer_ranges(hub.graph),
+        sizes={name: _sizes(**limits) for name, limits in hub.extras.get("dims", {}).items() if _is_narrow(**limits)},
+        user=None if inputs is None else load_inputs(inputs, hub.signature),
+    )
+
+
+def common_feeds(
+    sources: Sequence[Source], runners: Sequence[Any], inputs: Any, shapes: Shapes | None, options: Options
+) -> Any:
+    """What two models that know nothing of each other are fed: by the more telling of their signatures."""
+    from isthmus.verify.feeds import Feeds, load_inputs
+    from isthmus.verify.ranges import integer_ranges
+
+    signature = max((runner.signature for runner in runners), key=_telling)
+    if shapes:
+        signature = Signature(tuple(_reshaped(spec, shapes) for spec in signature.inputs), signature.outputs)
+    hubs = [
+        read(source, inputs=None, dynamic_shapes=None, options=options) for source in sources if source.kind == "onnx"
+    ]
+    ranges = integer_ranges(hubs[0].graph) if hubs else {}
+    user = None
+    if inputs is not None:
+        live = next((source for source in sources if source.kind == "torch" and _is_live(source)), None)
+        user = load_inputs(inputs if live is None else _live_tensors(live, inputs), signature)
+    return Feeds(signature, samples=options.samples, seed=options.seed, ranges=ranges, user=user)
+
+
+def _telling(signature: Signature) -> tuple[int, int]:
+    """How much a signature tells: inputs whose type and rank it knows, then dimensions that are named."""
+    known = sum(bool(spec.dtype) and spec.shape is not None for spec in signature.inputs)
+    return known, len(signature.free_dims)
+
+
+def _reshaped(spec: TensorSpec, shapes: Shapes) -> TensorSpec:
+    shape, dtype = shapes.get(spec.name, (spec.shape, None))
+    return replace(spec, shape=shape, dtype=dtype or spec.dtype or "float32")
+
+
+def _is_live(source: Source) -> bool:
+    return source.path is None and source.factory is None
+
+
+def _live_tensors(source: Source, inputs: Any) -> Any:
+    """The user's tensors by input name, where they nest as ``forward`` wants them."""
+    from isthmus.readers.torch.live import live_call
+
+    return live_call(_module(source.value), inputs).tensors
+
+
+def _is_narrow(min: int | None, max: int | None, multiple: int, offset: int) -> bool:
+    """Whether a free dimension's limits must be heeded, since usual sizes may not lie within."""
+    return (min or 0) > 2 or max is not None or multiple > 1
+
+
+def _sizes(min: int | None, max: int | None, multiple: int, offset: int) -> list[int]:
+    """A few sizes of ``multiple * n + offset`` within the limits, none of them 1."""
+    least = -(-(builtins.max(min or 2, 2) - offset) // multiple)
+    sizes = [multiple * (least + step) + offset for step in (0, 3, 7, 1)]
+    return [size for size in sizes if max is None or size <= max]
 
 
 def example(shapes: Shapes, seed: int) -> dict[str, np.ndarray]:
@@ -146,12 +236,11 @@ def _saved(model: Any, scratch: Path) -> Path:
 
 
 def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Any:
-    import torch
-
     from isthmus.readers.torch.live import live_call
-    from isthmus.verify.runners import codec, torch as judged
+    from isthmus.verify.runners import codec
+    from isthmus.verify.runners import torch as judged
 
-    module = source.value.module() if isinstance(source.value, torch.export.ExportedProgram) else source.value
+    module = _module(source.value)
     call = live_call(module, inputs)
 
     def run(feeds: dict[str, Any]) -> dict[str, Any]:
@@ -162,3 +251,10 @@ def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Any
         arrays = {name: judged.to_numpy(tensor) for name, tensor in call.tensors.items()}
         signature = Signature(tuple(TensorSpec(n, codec.dtype_name(a.dtype), a.shape) for n, a in arrays.items()), ())
     return judged.live_module(module, run, signature, name=source.label)
+
+
+def _module(value: Any) -> Any:
+    """The callable module of a live PyTorch source."""
+    import torch
+
+    return value.module() if isinstance(value, torch.export.ExportedProgram) else value

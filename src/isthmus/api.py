@@ -1,0 +1,239 @@
+"""The verbs: convert, verify, locate, inspect, check. Read → prepare → write → judge, and publish what holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from isthmus import roads
+from isthmus import target as places
+from isthmus.doctor import framework_versions
+from isthmus.hub.model import Hub, op_counts
+from isthmus.source import Source, recognise, target_kind
+from isthmus.types import (
+    Artifact,
+    Conversion,
+    Divergence,
+    Kind,
+    Options,
+    Report,
+    Summary,
+    Support,
+    Verdict,
+)
+
+Step = Callable[[str], None]
+
+
+def convert(
+    source: Any,
+    target: str | Path | None = None,
+    *,
+    to: Kind | None = None,
+    inputs: Any = None,
+    dynamic_shapes: Any = None,
+    options: Options | None = None,
+) -> Conversion:
+    """Carry ``source`` to ``target`` and judge the result against it.
+
+    Args:
+        source: a path (``.onnx``, ``.pt2``, TorchScript ``.pt``), ``package.module:factory``, or a live object:
+            ``nn.Module`` (with ``inputs``), ``ExportedProgram``, ``onnx.ModelProto``, ``onnx_ir.Model``.
+        target: ``model.onnx`` or a folder for a SavedModel; ``None`` keeps the result in memory.
+        to: ``onnx`` or ``saved_model``, where the target's name does not tell.
+        inputs: a tuple or dict of arrays or tensors, or the path of an ``.npz``; synthesised where missing.
+        dynamic_shapes: as in ``torch.export``; for other sources ``{name: shape}`` with words for free dimensions.
+        options: see ``Options``.
+
+    Returns:
+        The conversion: truthy where it agrees with its source. A result that disagrees is kept beside the target,
+        with ``.unverified`` added to its name.
+
+    Raises:
+        errors.IsthmusError: one of its kinds, with a hint; nothing half-written stays, nothing there is lost.
+    """
+    return run_conversion(source, target, to=to, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+
+
+def verify(reference: Any, candidate: Any, *, inputs: Any = None, options: Options | None = None) -> Verdict:
+    """Judge ``candidate`` against ``reference`` on the same inputs. Truthy where every output agrees.
+
+    Either is whatever ``convert`` takes as a source, and SavedModels besides.
+    """
+    return run_verification(reference, candidate, inputs=inputs, options=options)
+
+
+def locate(
+    reference: Any, candidate: Any, *, inputs: Any = None, options: Options | None = None
+) -> Divergence | None:
+    """The first value whose inputs agree and which does not, or None where nothing diverges. ONNX models only."""
+    from isthmus.verify.locate import first_divergence
+
+    return first_divergence(reference, candidate, inputs=inputs, options=options or Options())
+
+
+def inspect(source: Any) -> Summary:
+    """Signature, operators, parameters, types and opset of ``source``, which is never run."""
+    return run_inspection(source)
+
+
+def check(source: Any, *, to: Kind, inputs: Any = None, dynamic_shapes: Any = None) -> Support:
+    """Every blocker on the way from ``source`` to ``to``, each with its remedy, before any work."""
+    return run_check(source, to=to, inputs=inputs, dynamic_shapes=dynamic_shapes)
+
+
+def run_conversion(
+    source: Any,
+    target: str | Path | None = None,
+    *,
+    to: str | None = None,
+    inputs: Any = None,
+    dynamic_shapes: Any = None,
+    shapes: roads.Shapes | None = None,
+    options: Options | None = None,
+    progress: Step = lambda step: None,
+) -> Conversion:
+    """``convert`` with what only the command line has: ``--input-shapes`` and progress."""
+    options = options or Options()
+    place = None if target is None else Path(target)
+    kind = target_kind(place, to)
+    origin = recognise(source)
+    _require_ways(origin, kind, options)
+    if place is not None:
+        places.require_free(place, overwrite=options.overwrite)
+    inputs, dynamic_shapes = _from_shapes(origin, shapes, inputs, dynamic_shapes, options)
+    with ExitStack() as stack:
+        progress(f"reading {origin.label}")
+        hub = roads.read(origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+        if place is not None:
+            staged = stack.enter_context(places.staging(place))
+            path: Path | None = staged.path
+        else:
+            staged = None
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
+            path = scratch / ("model.onnx" if kind == "onnx" else "model") if options.verify else None
+        progress(f"writing {kind}")
+        written = roads.write(hub, kind, path, options)
+        files = places.fingerprints(path) if path is not None else {}
+        verdict = None
+        if options.verify and path is not None:
+            progress("judging the result against its source")
+            verdict = _judge(origin, recognise(path), hub, inputs, options)
+        label = place.name if place is not None else None
+        artifact = Artifact(kind, label, hub.signature, files)
+        report = _report(origin, hub, written, artifact, verdict, options)
+        if staged is not None:
+            disagrees = verdict is not None and not verdict
+            staged.path.with_name(f"{staged.path.name}.isthmus.json").write_text(report.to_json(), encoding="utf-8")
+            staged.publish(unverified=disagrees)
+        return Conversion(written.model, artifact, verdict, report)
+
+
+def run_verification(
+    reference: Any,
+    candidate: Any,
+    *,
+    inputs: Any = None,
+    shapes: roads.Shapes | None = None,
+    options: Options | None = None,
+) -> Verdict:
+    """``verify`` with ``--input-shapes``."""
+    from isthmus.verify.judge import judge
+
+    options = options or Options()
+    first, second = recognise(reference), recognise(candidate)
+    for side in (first, second):
+        roads.require_judge(side.kind)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
+        one = roads.runner(first, None, inputs=inputs, options=options, scratch=scratch)
+        stack.callback(one.close)
+        other = roads.runner(second, None, inputs=inputs, options=options, scratch=scratch)
+        stack.callback(other.close)
+        return judge(
+            one, other, roads.common_feeds((first, second), (one, other), inputs, shapes, options), options=options
+        )
+
+
+def run_inspection(source: Any, *, options: Options | None = None) -> Summary:
+    """``inspect`` with options."""
+    from isthmus.inspection import summarize
+
+    return summarize(recognise(source), options or Options())
+
+
+def run_check(
+    source: Any,
+    *,
+    to: str,
+    inputs: Any = None,
+    dynamic_shapes: Any = None,
+    shapes: roads.Shapes | None = None,
+    options: Options | None = None,
+) -> Support:
+    """``check`` with options and ``--input-shapes``."""
+    options = options or Options()
+    kind = target_kind(None, to)
+    origin = recognise(source)
+    roads.require_reader(origin.kind)
+    roads.require_target(kind)
+    inputs, dynamic_shapes = _from_shapes(origin, shapes, inputs, dynamic_shapes, options)
+    hub = roads.read(origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+    return Support(kind, tuple(roads.blockers(hub, kind, options)), op_counts(hub.model))
+
+
+def _require_ways(origin: Source, kind: Kind, options: Options) -> None:
+    """Refuse before any work what cannot be read, written or judged here."""
+    roads.require_reader(origin.kind)
+    roads.require_target(kind)
+    if options.verify:
+        roads.require_judge(origin.kind)
+        roads.require_judge(roads.framework_of(kind))
+
+
+def _from_shapes(
+    origin: Source, shapes: roads.Shapes | None, inputs: Any, dynamic_shapes: Any, options: Options
+) -> tuple[Any, Any]:
+    """Inputs and dynamic shapes out of ``--input-shapes``, where these are not given themselves."""
+    if not shapes:
+        return inputs, dynamic_shapes
+    if origin.kind != "torch":
+        return inputs, {name: shape for name, (shape, _) in shapes.items()}
+    return (roads.example(shapes, options.seed) if inputs is None else inputs), roads.free_axes(shapes)
+
+
+def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, options: Options) -> Verdict:
+    """The result of a conversion against where it came from."""
+    from isthmus.verify.judge import judge
+
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
+        reference = roads.runner(origin, hub.signature, inputs=inputs, options=options, scratch=scratch)
+        stack.callback(reference.close)
+        plain = dataclasses.replace(options, signature=None)
+        candidate = roads.runner(made, hub.signature, inputs=None, options=plain, scratch=scratch)
+        stack.callback(candidate.close)
+        return judge(reference, candidate, roads.feeds(origin, hub, inputs, options), options=options)
+
+
+def _report(
+    origin: Source, hub: Hub, written: roads.Written, artifact: Artifact, verdict: Verdict | None, options: Options
+) -> Report:
+    return Report(
+        source=origin.label,
+        source_kind=hub.source_kind,
+        target=artifact.path,
+        kind=artifact.kind,
+        road=hub.road,
+        signature=hub.signature,
+        ledger=written.ledger,
+        notes=written.notes,
+        artifact=artifact,
+        verdict=verdict,
+        versions=framework_versions(),
+        options=options,
+    )
