@@ -1,47 +1,140 @@
-"""Record a hub as a ``tf.Module``: its lowerings are traced once into one ``tf.function``."""
+"""Record a hub as a ``tf.Module``: its lowerings are traced once into one ``tf.function`` a signature."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import onnx_ir as ir
 import tensorflow as tf
 
+from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
-from isthmus.lower.walk import walk
+from isthmus.lower.contract import LoweringTable
+from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_tensorflow
-from isthmus.writers.tensorflow.backend import TensorFlowBackend, dtype_of
+from isthmus.types import Blocker, Options
+from isthmus.writers.tensorflow import parameters
+from isthmus.writers.tensorflow.backend import TensorFlowBackend, Weights
+from isthmus.writers.tensorflow.names import Arguments, arguments
 from isthmus.writers.tensorflow.ops import LOWERINGS
+from isthmus.writers.tensorflow.parameters import Captured, GraphConstants, Placeholders
+from isthmus.writers.tensorflow.signature import Call, signature_blockers, spec_of
+from isthmus.writers.tensorflow.training import training_table
+
+SERVING = "serving_default"
+TRAINING = "training"
+
+
+class Trace:
+    """One mode of a model as a concrete function, and the initializers behind the nodes of its graph."""
+
+    def __init__(self, graph: ir.Graph, table: LoweringTable, weights: GraphConstants) -> None:
+        """Raises errors.Unsupported with every blocker."""
+        self.weights = weights
+        self.function = _traced(graph, table, weights)
+        self._graph, self._table = graph, table
+
+    @property
+    def inputs(self) -> dict[str, tf.TensorSpec]:
+        """What the mode takes, in the source's order."""
+        return {str(value.name): spec_of(value) for value in self._graph.inputs}
+
+    @functools.cached_property
+    def call(self) -> Call:
+        """The mode, callable. Weights too large for constants of a graph in memory are captured instead."""
+        function = self.function
+        if isinstance(self.weights, Placeholders):
+            function = _traced(self._graph, self._table, Captured(self.weights.variables))
+        return Call(function, self.inputs, arguments(list(self.inputs)).order)
 
 
 class Recorded(tf.Module):
-    """A recorded model; ``signatures["serving_default"]`` takes and returns tensors by name."""
+    """A recorded model.
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__()
+    ``signatures["serving_default"]`` takes and returns tensors by name; the module itself may be called with them in
+    order or by name, and with ``training=True`` where it was recorded to be trained. ``parameters`` maps the names of
+    the source's weights to those that are variables.
+    """
+
+    def __init__(self, hub: Hub, *, trainable: bool = False) -> None:
+        """``hub`` is prepared for TensorFlow. Raises errors.Unsupported with every blocker at once."""
+        super().__init__(name="isthmus")
         self._hub = hub
+        self.arguments: Arguments = arguments([str(v.name) for v in hub.graph.inputs])
+        self.parameters: Mapping[str, tf.Variable] = {}
+        if blocked := signature_blockers(hub.graph):
+            raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(hub.graph, LOWERINGS)])
+        tables: dict[str, LoweringTable] = {SERVING: LOWERINGS}
+        values = list(parameters.used_as_tensors(hub.graph, LOWERINGS))
+        weights: type[GraphConstants] = GraphConstants
+        if trainable:
+            tables[TRAINING] = training_table(LOWERINGS, unbiased=hub.source_kind.startswith(("torch", "pytorch")))
+            roles = parameters.roles(hub, LOWERINGS)
+            kept = [(value, role == "trainable") for value, role in roles.items() if role != "constant"]
+        else:
+            if parameters.large_bytes(values) > parameters.INLINE_LIMIT:
+                weights = Placeholders
+            kept = [(value, False) for value in parameters.spilled(values, parameters.FREEZE_LIMIT)]
+        self.parameters = {str(v.name): parameters.variable_of(v, trainable=flag) for v, flag in kept}
+        self.traces: Mapping[str, Trace] = MappingProxyType(
+            {name: Trace(hub.graph, table, weights(self.parameters)) for name, table in tables.items()}
+        )
+
+    @property
+    def hub(self) -> Hub:
+        """The hub that was recorded, as the passes left it."""
+        return self._hub
+
+    @property
+    def signatures(self) -> Mapping[str, Call]:
+        return {name: trace.call for name, trace in self.traces.items()}
+
+    def __call__(self, *tensors: Any, training: bool = False, **feeds: Any) -> dict[str, tf.Tensor]:
+        if training and TRAINING not in self.traces:
+            raise ValueError("this model was not recorded to be trained; convert it with trainable=True")
+        return self.traces[TRAINING if training else SERVING].call(*tensors, **feeds)
 
     def eager(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Call the lowerings without a graph."""
         graph = self._hub.graph
-        inputs = [feeds[value.name] for value in graph.inputs if value.name]
-        outputs = walk(graph, LOWERINGS, TensorFlowBackend(), inputs)
-        return {value.name: tensor for value, tensor in zip(graph.outputs, outputs, strict=True) if value.name}
+        backend = TensorFlowBackend(GraphConstants(self.parameters))
+        return _outputs(graph, walk(graph, LOWERINGS, backend, [feeds[str(v.name)] for v in graph.inputs]))
 
 
-def record(hub: Hub, *, trainable: bool = False) -> Recorded:
+def record(hub: Hub, *, trainable: bool = False, options: Options | None = None) -> Recorded:
     """The hub as a live module. Raises errors.Unsupported with every blocker at once."""
-    hub = for_tensorflow(hub, LOWERINGS, trainable=trainable)
-    module = Recorded(hub)
-    specs = {
-        v.name: tf.TensorSpec(
-            None if v.shape is None else [d if isinstance(d, int) else None for d in v.shape],
-            dtype_of(v.dtype),
-            name=v.name,
-        )
-        for v in hub.graph.inputs
-    }
-    function = tf.function(lambda **feeds: module.eager(feeds), autograph=False)
-    concrete = function.get_concrete_function(**specs)
-    module.signatures = {"serving_default": lambda **feeds: concrete(*[feeds[n] for n in sorted(feeds)])}
-    return module
+    return Recorded(for_tensorflow(hub, LOWERINGS, trainable=trainable, options=options), trainable=trainable)
+
+
+def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
+    """Everything that TensorFlow refuses of this hub, by a trace that reads no large weight and runs nothing."""
+    trainable = options is not None and options.trainable
+    try:
+        prepared = for_tensorflow(hub, LOWERINGS, trainable=trainable, options=options)
+        if found := signature_blockers(prepared.graph):
+            return [*found, *missing(prepared.graph, LOWERINGS)]
+        Trace(prepared.graph, LOWERINGS, Placeholders())
+    except Unsupported as refusal:
+        return list(refusal.blockers)
+    return []
+
+
+def _traced(graph: ir.Graph, table: LoweringTable, weights: Weights) -> Any:
+    """A concrete function over ``graph``, its arguments as ``names.arguments`` orders and calls them."""
+    names = arguments([str(v.name) for v in graph.inputs])
+
+    def model(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        given = dict(zip(names.order, tensors, strict=True))
+        made = walk(graph, table, TensorFlowBackend(weights), [given[str(v.name)] for v in graph.inputs])
+        return {name: tf.identity(tensor) for name, tensor in _outputs(graph, made).items()}
+
+    specs = {str(v.name): spec_of(v) for v in graph.inputs}
+    traced = [tf.TensorSpec(specs[n].shape, specs[n].dtype, name=names.traced[n]) for n in names.order]
+    return tf.function(model, autograph=False).get_concrete_function(*traced)
+
+
+def _outputs(graph: ir.Graph, tensors: Sequence[Any]) -> dict[str, Any]:
+    return {str(value.name): tensor for value, tensor in zip(graph.outputs, tensors, strict=True)}
