@@ -13,6 +13,7 @@ from isthmus import roads
 from isthmus import target as places
 from isthmus.doctor import framework_versions
 from isthmus.hub.model import Hub, op_counts
+from isthmus.shapes import Shapes, example, free_axes
 from isthmus.source import Source, recognise, target_kind
 from isthmus.types import (
     Artifact,
@@ -93,7 +94,7 @@ def run_conversion(
     to: str | None = None,
     inputs: Any = None,
     dynamic_shapes: Any = None,
-    shapes: roads.Shapes | None = None,
+    shapes: Shapes | None = None,
     options: Options | None = None,
     progress: Step = lambda step: None,
 ) -> Conversion:
@@ -138,10 +139,11 @@ def run_verification(
     candidate: Any,
     *,
     inputs: Any = None,
-    shapes: roads.Shapes | None = None,
+    shapes: Shapes | None = None,
     options: Options | None = None,
 ) -> Verdict:
     """``verify`` with ``--input-shapes``."""
+    from isthmus import judging
     from isthmus.verify.judge import judge
 
     options = options or Options()
@@ -150,12 +152,12 @@ def run_verification(
         roads.require_judge(side.kind)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
-        one = roads.runner(first, None, inputs=inputs, options=options, scratch=scratch)
+        one = judging.runner(first, None, inputs=inputs, options=options, scratch=scratch)
         stack.callback(one.close)
-        other = roads.runner(second, None, inputs=inputs, options=options, scratch=scratch)
+        other = judging.runner(second, None, inputs=inputs, options=options, scratch=scratch)
         stack.callback(other.close)
         return judge(
-            one, other, roads.common_feeds((first, second), (one, other), inputs, shapes, options), options=options
+            one, other, judging.common_feeds((first, second), (one, other), inputs, shapes, options), options=options
         )
 
 
@@ -172,7 +174,7 @@ def run_check(
     to: str,
     inputs: Any = None,
     dynamic_shapes: Any = None,
-    shapes: roads.Shapes | None = None,
+    shapes: Shapes | None = None,
     options: Options | None = None,
 ) -> Support:
     """``check`` with options and ``--input-shapes``."""
@@ -192,32 +194,33 @@ def _require_ways(origin: Source, kind: Kind, options: Options) -> None:
     roads.require_target(kind)
     if options.verify:
         roads.require_judge(origin.kind)
-        roads.require_judge(roads.framework_of(kind))
+        roads.require_judge(roads.FRAMEWORK_OF[kind])
 
 
 def _from_shapes(
-    origin: Source, shapes: roads.Shapes | None, inputs: Any, dynamic_shapes: Any, options: Options
+    origin: Source, shapes: Shapes | None, inputs: Any, dynamic_shapes: Any, options: Options
 ) -> tuple[Any, Any]:
     """Inputs and dynamic shapes out of ``--input-shapes``, where these are not given themselves."""
     if not shapes:
         return inputs, dynamic_shapes
     if origin.kind != "torch":
         return inputs, {name: shape for name, (shape, _) in shapes.items()}
-    return (roads.example(shapes, options.seed) if inputs is None else inputs), roads.free_axes(shapes)
+    return (example(shapes, options.seed) if inputs is None else inputs), free_axes(shapes)
 
 
 def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, options: Options) -> Verdict:
     """The result of a conversion against where it came from."""
+    from isthmus import judging
     from isthmus.verify.judge import judge
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
-        reference = roads.runner(origin, hub.signature, inputs=inputs, options=options, scratch=scratch)
+        reference = judging.runner(origin, hub.signature, inputs=inputs, options=options, scratch=scratch)
         stack.callback(reference.close)
         plain = dataclasses.replace(options, signature=None)
-        candidate = roads.runner(made, hub.signature, inputs=None, options=plain, scratch=scratch)
+        candidate = judging.runner(made, hub.signature, inputs=None, options=plain, scratch=scratch)
         stack.callback(candidate.close)
-        return judge(reference, candidate, roads.feeds(origin, hub, inputs, options), options=options)
+        return judge(reference, candidate, judging.feeds(origin, hub, inputs, options), options=options)
 
 
 def _report(

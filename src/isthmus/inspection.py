@@ -99,7 +99,7 @@ def _program_signature(program: Any) -> Signature:
     nodes = {node.name: node for node in program.graph.nodes}
 
     def spec(name: str) -> TensorSpec | None:
-        value = nodes[name].meta.get("val") if name in nodes else None
+        value: Any = nodes[name].meta.get("val") if name in nodes else None
         if not hasattr(value, "dtype"):
             return None
         dims = tuple(d if isinstance(d, int) else str(d) for d in value.shape)

@@ -1,0 +1,146 @@
+"""From sources to what the judge needs: a runner of each, and what both are fed."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from isthmus import roads
+from isthmus.errors import UsageError
+from isthmus.hub.model import Hub
+from isthmus.shapes import Shapes
+from isthmus.source import Source
+from isthmus.types import Options, Signature, TensorSpec
+from isthmus.verify.feeds import Feeds, load_inputs
+from isthmus.verify.ranges import integer_ranges
+from isthmus.verify.runners.process import ProcessRunner
+from isthmus.verify.runners.protocol import Runner, plain_signature
+
+
+def runner(source: Source, signature: Signature | None, *, inputs: Any, options: Options, scratch: Path) -> Runner:
+    """A runner of ``source``: in a process of its own, or in this one where the model is alive here.
+
+    ``signature`` names inputs and outputs where the source does not itself; ``scratch`` is a private folder.
+    """
+    named: dict[str, Any] = {"signature": plain_signature(signature)} if signature is not None else {}
+    common: dict[str, Any] = {"name": source.label, "timeout": options.timeout}
+    if source.factory is not None:
+        extra: dict[str, Any] = {"trust_pickle": options.trust_pickle}
+        if source.factory.weights is not None:
+            extra["weights"] = str(source.factory.weights)
+        return ProcessRunner("torch", source.factory.callable, **common, **named, **extra)
+    if source.path is not None:
+        given = named if source.kind == "torch" else {}
+        if options.signature and source.kind == "tensorflow":
+            given = {"signature_key": options.signature}
+        return ProcessRunner(source.kind, str(source.path), **common, **given)
+    if source.kind == "onnx":
+        return ProcessRunner("onnx", str(_saved(source.value, scratch)), **common)
+    if source.kind == "torch":
+        return _live_torch(source, signature, inputs)
+    raise UsageError(f"{source.label}: a live TensorFlow model cannot be judged", hint="save it first")
+
+
+def feeds(origin: Source, hub: Hub, inputs: Any, options: Options) -> Feeds:
+    """What a conversion's source and result are fed: the user's inputs first, then seeded ones."""
+    if inputs is not None and _is_live_torch(origin):
+        inputs = _live_tensors(origin, inputs)
+    limits = hub.extras.get("dims", {})
+    return Feeds(
+        hub.signature,
+        samples=options.samples,
+        seed=options.seed,
+        ranges=integer_ranges(hub.graph),
+        sizes={name: _sizes(**limit) for name, limit in limits.items() if _is_narrow(**limit)},
+        user=None if inputs is None else load_inputs(inputs, hub.signature),
+    )
+
+
+def common_feeds(
+    sources: Sequence[Source], runners: Sequence[Runner], inputs: Any, shapes: Shapes | None, options: Options
+) -> Feeds:
+    """What two models that know nothing of each other are fed: by the more telling of their signatures."""
+    signature = max((runner.signature for runner in runners), key=_telling)
+    if shapes:
+        signature = Signature(tuple(_reshaped(spec, shapes) for spec in signature.inputs), signature.outputs)
+    hubs = (roads.read(s, inputs=None, dynamic_shapes=None, options=options) for s in sources if s.kind == "onnx")
+    ranges = next((integer_ranges(hub.graph) for hub in hubs), {})
+    user = None
+    if inputs is not None:
+        live = next((source for source in sources if _is_live_torch(source)), None)
+        user = load_inputs(inputs if live is None else _live_tensors(live, inputs), signature)
+    return Feeds(signature, samples=options.samples, seed=options.seed, ranges=ranges, user=user)
+
+
+def _telling(signature: Signature) -> tuple[int, int]:
+    """How much a signature tells: inputs whose type and rank it knows, then dimensions that are named."""
+    known = sum(bool(spec.dtype) and spec.shape is not None for spec in signature.inputs)
+    return known, len(signature.free_dims)
+
+
+def _reshaped(spec: TensorSpec, shapes: Shapes) -> TensorSpec:
+    shape, dtype = shapes.get(spec.name, (spec.shape, None))
+    return replace(spec, shape=shape, dtype=dtype or spec.dtype or "float32")
+
+
+def _is_narrow(min: int | None, max: int | None, multiple: int, offset: int) -> bool:
+    """Whether a free dimension's limits must be heeded, since usual sizes may not lie within."""
+    return (min or 0) > 2 or max is not None or multiple > 1
+
+
+def _sizes(min: int | None, max: int | None, multiple: int, offset: int) -> list[int]:
+    """A few sizes of ``multiple * n + offset`` within the limits, none of them 1."""
+    least = -(-(builtins.max(min or 2, 2) - offset) // multiple)
+    sizes = [multiple * (least + step) + offset for step in (0, 3, 7, 1)]
+    return [size for size in sizes if max is None or size <= max]
+
+
+def _saved(model: Any, scratch: Path) -> Path:
+    import onnx
+    import onnx_ir as ir
+
+    path = scratch / "reference.onnx"
+    if isinstance(model, onnx.ModelProto):
+        onnx.save(model, path)
+    else:
+        ir.save(model, path, external_data=f"{path.name}.data")
+    return path
+
+
+def _is_live_torch(source: Source) -> bool:
+    return source.kind == "torch" and source.path is None and source.factory is None
+
+
+def _live_tensors(source: Source, inputs: Any) -> Any:
+    """The user's tensors by input name, where they nest as ``forward`` wants them."""
+    from isthmus.readers.torch.live import live_call
+
+    return live_call(_module(source.value), inputs).tensors
+
+
+def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Runner:
+    from isthmus.readers.torch.live import live_call
+    from isthmus.verify.runners import codec
+    from isthmus.verify.runners import torch as judged
+
+    module = _module(source.value)
+    call = live_call(module, inputs)
+
+    def run(feeds: dict[str, Any]) -> dict[str, Any]:
+        outputs = call({name: judged.to_torch(array) for name, array in feeds.items()})
+        return {name: judged.to_numpy(tensor) for name, tensor in outputs.items()}
+
+    if signature is None:
+        arrays = {name: judged.to_numpy(tensor) for name, tensor in call.tensors.items()}
+        signature = Signature(tuple(TensorSpec(n, codec.dtype_name(a.dtype), a.shape) for n, a in arrays.items()), ())
+    return judged.live_module(module, run, signature, name=source.label)
+
+
+def _module(value: Any) -> Any:
+    """The callable module of a live PyTorch source."""
+    import torch
+
+    return value.module() if isinstance(value, torch.export.ExportedProgram) else value
