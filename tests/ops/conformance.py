@@ -79,8 +79,9 @@ def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool
 
 
 def _numpy(tensor: Any) -> np.ndarray:
-    value = np.asarray(tensor.numpy())
-    return value.astype(str).astype(object) if value.dtype.kind == "O" else value
+    if tensor.dtype.name == "string":
+        return np.vectorize(bytes.decode, otypes=[object])(np.asarray(tensor.numpy(), dtype=object))
+    return np.asarray(tensor.numpy())
 
 
 def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

@@ -1,0 +1,93 @@
+"""One operator, many attributes: a one-node model on ONNX Runtime and through the TensorFlow writer.
+
+``free`` declares every dimension of every input as its own free dimension; ``frozen`` and ``plain`` are those of
+``cases``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Form = Literal["frozen", "plain", "free"]
+FORMS: tuple[Form, ...] = ("frozen", "plain", "free")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node and its operands. ``None`` stands for an absent optional input."""
+
+    op: str
+    inputs: Sequence[Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    outputs: int = 1
+    domain: str = ""
+    opset: int = 26
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {f"x{i}": np.asarray(a) for i, a in enumerate(self.inputs) if a is not None}
+
+    def model(self, form: Form) -> onnx.ModelProto:
+        """The one-node model. Output types are inferred by onnx."""
+        arrays = self.arrays()
+        names = [f"x{i}" if a is not None else "" for i, a in enumerate(self.inputs)]
+        outputs = [f"y{i}" for i in range(self.outputs)]
+        node = helper.make_node(self.op, names, outputs, domain=self.domain, **self.attributes)
+        first = next(iter(arrays), None)
+        infos = [_info(n, a, form) for n, a in arrays.items() if form != "frozen" or n == first]
+        weights = [numpy_helper.from_array(a, n) for n, a in arrays.items() if form == "frozen" and n != first]
+        graph = helper.make_graph([node], "one", infos, [onnx.ValueInfoProto(name=n) for n in outputs], weights)
+        opsets = [helper.make_opsetid("", self.opset)]
+        if self.domain:
+            opsets.append(helper.make_opsetid(self.domain, onnx.defs.onnx_ml_opset_version()))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=form == "frozen")
+
+    def feeds(self, form: Form) -> dict[str, np.ndarray]:
+        arrays = self.arrays()
+        return dict(list(arrays.items())[:1]) if form == "frozen" else arrays
+
+
+def _info(name: str, value: np.ndarray, form: Form) -> onnx.ValueInfoProto:
+    element = numpy_helper.from_array(value).data_type if value.dtype.kind not in "OU" else TensorProto.STRING
+    shape = [f"{name}_{i}" if form == "free" else d for i, d in enumerate(value.shape)]
+    return helper.make_tensor_value_info(name, element, shape)
+
+
+def on_onnxruntime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
+    """What ONNX Runtime gives, without graph optimisations."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def agrees(
+    node: Node, form: Form, *, rtol: float = 1e-5, atol: float = 1e-6, expected: Sequence[Any] | None = None
+) -> None:
+    """Demand that TensorFlow gives what ONNX Runtime gives, or ``expected`` where it is given."""
+    from conformance import run_tensorflow
+
+    if expected is None:
+        expected = on_onnxruntime(node.model("plain"), node.arrays())
+    outputs = run_tensorflow(node.model(form), node.feeds(form))
+    for golden, made in zip(expected, outputs, strict=True):
+        golden = np.asarray(golden)
+        assert made.shape == golden.shape, f"shape {made.shape}, ONNX Runtime gives {golden.shape}"
+        if golden.dtype.kind in "OUS":
+            np.testing.assert_array_equal(made.astype(str), golden.astype(str))
+        elif golden.dtype.kind in "biu":
+            assert made.dtype == golden.dtype
+            np.testing.assert_array_equal(made, golden)
+        else:
+            assert made.dtype == golden.dtype
+            wide = np.complex128 if golden.dtype.kind == "c" else np.float64
+            np.testing.assert_allclose(made.astype(wide), golden.astype(wide), rtol=rtol, atol=atol)
