@@ -79,7 +79,7 @@ def _settled(x: tf.Tensor, sizes: list[Any], wanted: list[int | None]) -> list[A
     free = {i for i, d in enumerate(static) if d is None}
     copied = {i for i, w in enumerate(wanted) if w == 0}
     others = [s for i, s in enumerate(sizes) if i not in free and not (isinstance(s, int) and s == -1)]
-    if sizes.count(-1) != 1 or not free <= copied or not all(isinstance(s, int) and s > 0 for s in others):
+    if wanted.count(-1) != 1 or not free <= copied or not all(isinstance(s, int) and s > 0 for s in others):
         return sizes
     left = math.prod(d for d in static if d is not None) // math.prod(others)
     return [left if isinstance(s, int) and s == -1 else s for s in sizes]
