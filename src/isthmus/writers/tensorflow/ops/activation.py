@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
-from isthmus.writers.tensorflow.ops._common import FLOATS, INTS, in_wider, permuted, positive, restored
+from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, in_wider, permuted, positive, restored
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -25,6 +25,8 @@ def softplus(x):
 
 @lower("Softmax")
 def softmax(x, *, axis):
+    if x.dtype in HALVES:
+        return _stepwise_softmax(x, axis)
     return _along(tf.nn.softmax, x, axis)
 
 
@@ -123,6 +125,14 @@ def _along(function, x, axis):
         return tf.reshape(function(tf.reshape(x, [1])), [])
     moved, back = permuted(x, axis)
     return restored(in_wider(function, moved, supported=FLOATS), back)
+
+
+def _stepwise_softmax(x, axis):
+    """Rounded to the half type after each step of ONNX's function body, sums in float32."""
+    shifted = x - tf.reduce_max(x, axis, keepdims=True)
+    powers = in_wider(tf.exp, shifted, supported=FLOATS)
+    total = in_wider(lambda v: tf.reduce_sum(v, axis, keepdims=True), powers, supported=FLOATS)
+    return in_wider(tf.divide, powers, total, supported=FLOATS)
 
 
 def _scaled_elu(x, alpha, inner):

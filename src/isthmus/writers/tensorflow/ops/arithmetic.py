@@ -8,14 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
-from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, UNSIGNED, in_wider
+from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, UNSIGNED, dim, in_wider
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
 
 _EXACT_IN_FLOAT32 = 1 << 24
 
-alias(Add=tf.add, Sub=tf.subtract, Mul=tf.multiply)
+alias(Sub=tf.subtract, Mul=tf.multiply)
+
+
+@lower("Add")
+def add(a, b):
+    # TensorFlow takes MatMul + a row for a product with bias, and its fused kernel then fails on a bias of rank 2
+    return tf.add(_row_as_vector(a, b), _row_as_vector(b, a))
 
 
 @lower("Div")
@@ -67,10 +73,21 @@ def power(x, y):
 
 @lower("BitShift")
 def bit_shift(x, y, *, direction):
-    shift = tf.bitwise.left_shift if direction == "LEFT" else tf.bitwise.right_shift
-    width = x.dtype.size * 8
-    # TensorFlow clamps the distance to width - 1; what is shifted by more is gone
-    return tf.where(y < tf.constant(width, y.dtype), shift(x, y), tf.zeros([], x.dtype))
+    zero, width = tf.zeros([], x.dtype), tf.constant(x.dtype.size * 8, x.dtype)
+    # TensorFlow clamps the distance to width - 1; what is shifted by more is gone, but for the sign
+    within = (y >= zero) & (y < width)
+    if direction == "LEFT":
+        return tf.where(within, tf.bitwise.left_shift(x, y), zero)
+    gone = zero if x.dtype in UNSIGNED else tf.bitwise.right_shift(x, width - 1)
+    return tf.where(within, tf.bitwise.right_shift(x, y), gone)
+
+
+def _row_as_vector(x, other):
+    """A tensor of shape 1, …, 1, n as one of shape n, where the other operand has the rank anyway."""
+    rank = x.shape.rank
+    if rank is None or rank < 2 or (other.shape.rank or 0) < rank or any(d != 1 for d in x.shape[:-1]):
+        return x
+    return tf.reshape(x, [dim(x, -1)])
 
 
 def _float_power(x, y, known):

@@ -66,16 +66,15 @@ def attention(
         scores = tf.where(allowed, scores, tf.constant(-math.inf, wide))
     stages.append(scores)
     precision = target_type(c, softmax_precision) if softmax_precision else wide
-    weights = tf.cast(_softmax(tf.cast(scores, precision if precision in FLOATS else tf.float32)), wide)
+    weights = tf.cast(tf.nn.softmax(tf.cast(scores, precision if precision in FLOATS else tf.float32)), wide)
     weights = _without_empty_rows(weights, allowed, bias)
     stages.append(weights)
-    y = tf.cast(_grouped(tf.cast(tf.cast(weights, dtype), wide), tf.cast(v, wide), transpose=False), v_dtype)
+    y = tf.cast(_grouped(weights, tf.cast(v, wide), transpose=False), v_dtype)
     if packed:
         moved = tf.transpose(y, [0, 2, 1, 3])
         batch, length, heads, size = dims(moved)
         y = tf.reshape(moved, [batch, length, heads * size])
-    shown = {0: 0, 1: 1, 2: 2, 3: 3}[qk_matmul_output_mode]
-    return (y, *present, tf.cast(stages[shown], dtype))[: c.outputs]
+    return (y, *present, tf.cast(stages[qk_matmul_output_mode], dtype))[: c.outputs]
 
 
 @lower("RotaryEmbedding")
@@ -84,7 +83,7 @@ def rotary_embedding(c, x, cos, sin, positions=None, *, interleaved, num_heads, 
     packed = c.rank(0) == 3
     if packed:
         shape = dims(x)
-        x = tf.reshape(x, [*shape[:2], num_heads, _quotient(shape[2], num_heads)])
+        x = tf.reshape(x, [*shape[:2], num_heads, shape[2] // num_heads])
     if positions is not None:
         cos, sin = tf.gather(cos, positions), tf.gather(sin, positions)
     heads = 2 if packed else 1
@@ -110,11 +109,7 @@ def rotary_embedding(c, x, cos, sin, positions=None, *, interleaved, num_heads, 
 def _heads(x, count):
     """B, L, heads · E → B, heads, L, E."""
     batch, length, size = dims(x)
-    return tf.transpose(tf.reshape(x, [batch, length, count, _quotient(size, count)]), [0, 2, 1, 3])
-
-
-def _quotient(size, count):
-    return size // count
+    return tf.transpose(tf.reshape(x, [batch, length, count, size // count]), [0, 2, 1, 3])
 
 
 def _grouped(a, b, *, transpose):
@@ -166,10 +161,6 @@ def _bias(mask, allowed, keys, dtype):
 
 def _padded(mask, paddings):
     return tf.cast(tf.pad(tf.cast(mask, tf.uint8), paddings), tf.bool)
-
-
-def _softmax(scores):
-    return tf.nn.softmax(scores, -1)
 
 
 def _without_empty_rows(weights, allowed, bias):

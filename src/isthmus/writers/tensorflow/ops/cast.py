@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 import tensorflow as tf
 
-from isthmus.lower.contract import Lowerings
+from isthmus.lower.contract import Host, Lowerings
 from isthmus.writers.tensorflow.backend import dtype_of
 from isthmus.writers.tensorflow.ops._common import convert
 from isthmus.writers.tensorflow.ops._narrow import bits_of, from_bits, is_narrow
@@ -20,8 +20,8 @@ def cast(c, x, *, to, saturate):
 
 
 @lower("CastLike", ignore=("round_mode",))
-def cast_like(x, like, *, saturate):
-    return _cast(x, like.dtype, saturate)
+def cast_like(c, x, like: Host, *, saturate):
+    return _cast(x, target_type(c, c.dtype(1)), saturate)
 
 
 @lower("BitCast")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
 from isthmus.writers.tensorflow.ops._common import FLOATS, INTS, dims, in_wider
+from isthmus.writers.tensorflow.ops.arithmetic import add
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -24,7 +25,7 @@ def gemm(a, b, c_=None, *, alpha, beta, transA, transB):
             return y
         if beta == 1 and bias.shape.rank == 1 and bias.shape[0] is not None and bias.shape[0] == y.shape[1]:
             return tf.nn.bias_add(y, bias)  # TensorFlow fuses this with the product
-        return y + _times(beta, bias)
+        return add(y, _times(beta, bias))
 
     operands = (a, b) if c_ is None else (a, b, c_)
     if a.dtype.is_integer and (alpha != 1 or beta != 1):

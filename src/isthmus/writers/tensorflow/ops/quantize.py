@@ -6,7 +6,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
-from isthmus.writers.tensorflow.ops._common import convert, dim, dims, positive
+from isthmus.writers.tensorflow.ops._common import HALVES, convert, dim, dims, positive
 from isthmus.writers.tensorflow.ops._narrow import NARROW_INTS
 from isthmus.writers.tensorflow.ops.cast import target_type
 from isthmus.writers.tensorflow.ops.linalg import product
@@ -19,7 +19,7 @@ lower, alias = table.lower, table.alias
 def quantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype, precision, saturate):
     dtype = zero.dtype if zero is not None else target_type(c, output_dtype or ir.DataType.UINT8)
     computed = target_type(c, precision) if precision else scale.dtype
-    spread = _spread(scale, x, axis, block_size)
+    spread = _spread(convert(scale, _wide(computed)), x, axis, block_size)
     offset = None if zero is None else _spread(convert(zero, tf.float32), x, axis, block_size)
     ratio = _ratio(x, spread, computed)
     if dtype.is_floating:
@@ -30,7 +30,7 @@ def quantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype, p
 @lower("DequantizeLinear")
 def dequantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype):
     dtype = target_type(c, output_dtype) if output_dtype else scale.dtype
-    spread = convert(_spread(scale, x, axis, block_size), tf.float32)
+    spread = _spread(convert(scale, tf.float32), x, axis, block_size)
     if x.dtype == tf.int32 and zero is None:
         return convert(tf.cast(x, tf.float32) * spread, dtype)
     if zero is None:
@@ -76,12 +76,12 @@ def q_linear_mat_mul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
 
 def _ratio(x, scale, dtype):
     """x / scale, rounded to the type that the division is done in, as float32."""
-    if dtype in (tf.float16, tf.bfloat16):
-        quotient = convert(x, tf.float32) / convert(scale, tf.float32)
-        return tf.cast(tf.cast(quotient, dtype), tf.float32)
-    if dtype == tf.float64:
-        return tf.cast(convert(x, tf.float64) / convert(scale, tf.float64), tf.float32)
-    return convert(x, tf.float32) / convert(scale, tf.float32)
+    quotient = convert(x, scale.dtype) / scale
+    return tf.cast(tf.cast(quotient, dtype), tf.float32) if dtype in HALVES else tf.cast(quotient, tf.float32)
+
+
+def _wide(dtype):
+    return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def _saturated(rounded, offset, dtype):
@@ -106,7 +106,7 @@ def _spread(parameter, x, axis, block_size):
         return parameter
     axis = positive(axis, x.shape.rank) if x.shape.rank else 0
     if block_size:
-        repeated = tf.repeat(convert(parameter, tf.float32), block_size, axis=axis)
+        repeated = tf.repeat(parameter, block_size, axis=axis)
         size = dim(x, axis)
         kept = [slice(None)] * axis + [slice(0, size)]  # the last block may be short
         return repeated[tuple(kept)]

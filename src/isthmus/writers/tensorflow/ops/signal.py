@@ -21,8 +21,10 @@ def dft(x, length: Host = None, axis: Host = None, *, inverse, onesided):
     along = -2 if axis is None else scalar(axis)
     if not isinstance(along, int):
         return _dft_of_any_axis(x, length, along, inverse, onesided)
-    wide = convert(x, tf.float64 if x.dtype == tf.float64 else tf.float32)
-    signal, back = permuted(wide, along, -2)
+    # Forward in float64: in float32, frequencies that are not there come out as noise instead of zeros. The inverse
+    # stays in the input's precision, as in ONNX's reference: rounding noise of a spectrum is part of it.
+    wide = tf.float64 if x.dtype == tf.float64 or not inverse else tf.float32
+    signal, back = permuted(convert(x, wide), along, -2)
     default = 2 * (dim(signal, -2) - 1) if inverse and onesided else dim(signal, -2)
     size = default if length is None else scalar(length)
     y = _inverse(signal, size, onesided) if inverse else _forward(signal, size, onesided)
@@ -36,7 +38,7 @@ def stft(signal, frame_step: Host, window=None, frame_length: Host = None, *, on
     longest = dim(signal, 1) if window is None else dim(window, 0)
     size = longest if frame_length is None else scalar(frame_length)
     count = 1 + (dim(signal, 1) - size) // step
-    wide = convert(signal, tf.float64 if signal.dtype == tf.float64 else tf.float32)
+    wide = convert(signal, tf.float64)
     starts = tf.range(count) * step
     frames = tf.gather(wide, starts[:, None] + tf.range(size)[None, :], axis=1)
     if window is not None:
