@@ -18,6 +18,9 @@ _SHAPES_DEPEND = 1 << 16
 _SCALES_DEPEND = 256
 """Floats up to this many bytes stay too: the scales of a Resize, the bounds of a Range."""
 
+_LIKE_INPUT = frozenset({"GroupNormalization"})
+"""Operators whose first output has the shape of the first input, and whose inference in onnx may not say so."""
+
 _GENERATED = "unk__"
 """How onnx's inference begins the names of dimensions that it makes up."""
 
@@ -29,10 +32,75 @@ def infer_shapes(model: ir.Model) -> None:
     of date: it only fills what inference leaves open. Weights are neither copied nor read: the inferred copy
     holds their shapes, and small integers alone keep their content.
     """
+    _infer_once(model)
+    if _fill_like_input(model):
+        _infer_once(model)
+    _settle_loop_states(model)
+
+
+def _infer_once(model: ir.Model) -> None:
     inferred = _inferred(model)
     if inferred is not None:
         for graph, proto in zip(model.graphs(), _graph_protos(inferred.graph), strict=False):
             _merge(graph, proto)
+
+
+def _fill_like_input(model: ir.Model) -> bool:
+    """Some operators have a body instead of a rule of inference, and the body asks for sizes: help them out."""
+    filled = False
+    for node in _nodes(model):
+        source = node.inputs[0] if node.op_type in _LIKE_INPUT and node.inputs else None
+        if source is not None and source.shape is not None and node.outputs[0].shape is None:
+            node.outputs[0].shape, node.outputs[0].type = source.shape.copy(), source.type
+            filled = True
+    return filled
+
+
+def _settle_loop_states(model: ir.Model) -> None:
+    """Shapes of what a Loop carries: assumed to be those of the initial values, and kept where the body proves it.
+
+    First the whole shape is assumed; where the body returns another one of the same rank, the rank alone.
+    """
+    for whole in (True, False):
+        assumed = [
+            (state, returned)
+            for node in _nodes(model)
+            if node.op_type == "Loop"
+            for initial, state, returned in _carried(node)
+            if state.shape is None and _assume(state, initial, whole=whole)
+        ]
+        if not assumed:
+            return
+        _infer_once(model)
+        broken = [(state, returned) for state, returned in assumed if not _proven(state, returned, whole=whole)]
+        while broken:
+            for state, _ in broken:
+                state.shape = None
+            _infer_once(model)
+            assumed = [pair for pair in assumed if pair not in broken]
+            broken = [(state, returned) for state, returned in assumed if not _proven(state, returned, whole=whole)]
+
+
+def _carried(loop: ir.Node) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
+    """(initial value, body input, body output) of each value that a Loop carries."""
+    body = loop.attributes["body"].as_graph()
+    for index, initial in enumerate(loop.inputs[2:]):
+        if initial is not None and isinstance(initial.type, ir.TensorType):
+            yield initial, body.inputs[index + 2], body.outputs[index + 1]
+
+
+def _assume(state: ir.Value, initial: ir.Value, *, whole: bool) -> bool:
+    if initial.shape is None:
+        return False
+    state.shape = initial.shape.copy() if whole else ir.Shape([None] * len(initial.shape))
+    state.type = state.type or initial.type
+    return True
+
+
+def _proven(state: ir.Value, returned: ir.Value, *, whole: bool) -> bool:
+    if state.shape is None or returned.shape is None or len(state.shape) != len(returned.shape):
+        return False
+    return not whole or state.shape == returned.shape
 
 
 def _inferred(model: ir.Model) -> onnx.ModelProto | None:
@@ -87,7 +155,7 @@ def _declared_only(model: ir.Model) -> Iterator[None]:
     try:
         for graph in model.graphs():
             for node in graph:
-                if schema_of(node.domain, node.op_type) is None:
+                if schema_of(node.domain, node.op_type) is None or node.op_type in _LIKE_INPUT:
                     continue
                 for value in node.outputs:
                     if not value.is_graph_output():
@@ -206,6 +274,10 @@ class _Fresh:
             self._count += 1
         self._taken.add(wish)
         return wish
+
+
+def _nodes(model: ir.Model) -> Iterator[ir.Node]:
+    return (node for graph in model.graphs() for node in graph)
 
 
 def _all_values(model: ir.Model) -> Iterator[ir.Value]:

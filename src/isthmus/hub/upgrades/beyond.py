@@ -38,6 +38,12 @@ def expand_newer(model: ir.Model, opset: int) -> None:
         waiting += list(function.all_nodes())
 
 
+def expands(op: str) -> bool:
+    """Whether ONNX defines the operator by others, so that it can be expanded."""
+    newest = history_of(op)[-1]
+    return bool(newest.has_function or newest.has_context_dependent_function)
+
+
 def _function_body(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
     schema = schema_of(ONNX, node.op_type, opset)
     if schema is None:
