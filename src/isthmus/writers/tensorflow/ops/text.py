@@ -38,8 +38,12 @@ def string_split(c, x, *, delimiter, maxsplit):
 
 
 def _split(flat: tf.Tensor, delimiter: str, most: int) -> tf.RaggedTensor:
-    parts = tf.strings.split(flat, delimiter or None, maxsplit=most)
-    # an empty string has no parts in ONNX and one in TensorFlow; white space leaves no empty part, in TensorFlow it may
+    flat = flat if delimiter else tf.strings.strip(flat)
+    if most == 0:
+        parts = tf.RaggedTensor.from_row_lengths(flat, tf.ones_like(flat, tf.int64))
+    else:
+        parts = tf.strings.split(flat, delimiter or None, maxsplit=most)
+    # an empty string has no parts in ONNX and one in TensorFlow, which may also end the last with an empty one
     kept = tf.repeat(flat != "", parts.row_lengths()) if delimiter else parts.values != ""
     return tf.ragged.boolean_mask(parts, parts.with_values(kept))
 
