@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from isthmus.errors import InvalidModel, UnsafeInput
+from isthmus.readers.torch.quiet import quiet
 
 
 def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
@@ -24,7 +25,8 @@ def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
         raise InvalidModel(f"{path} is empty")
     zipped = zipfile.is_zipfile(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
+        with quiet():
+            return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
     except UnpicklingError as error:
         culprits = unsafe_globals(path) if zipped else _named(str(error))
         if culprits:
