@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickletools
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,6 +12,8 @@ import torch
 
 from isthmus.errors import InvalidModel, UnsafeInput
 from isthmus.readers.torch.quiet import quiet
+
+_HARMLESS = {"collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
 
 
 def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
@@ -28,7 +31,7 @@ def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
         with quiet():
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
     except UnpicklingError as error:
-        culprits = unsafe_globals(path) if zipped else _named(str(error))
+        culprits = unsafe_globals(path) if zipped else pickled_globals(path)
         if culprits:
             raise _unsafe(path, culprits) from error
         raise InvalidModel(f"{path} is not a PyTorch checkpoint: {_first(error)}") from error
@@ -44,10 +47,22 @@ def unsafe_globals(path: Path) -> list[str]:
         return []
 
 
-def _named(message: str) -> list[str]:
-    import re
-
-    return sorted(set(re.findall(r"GLOBAL ([\w.]+)", message)))
+def pickled_globals(path: Path) -> list[str]:
+    """The names that a bare pickle imports, read off its opcodes: nothing is executed."""
+    names: set[str] = set()
+    strings: list[str] = []
+    try:
+        with path.open("rb") as file:
+            for opcode, argument, _ in pickletools.genops(file):
+                if opcode.name in ("GLOBAL", "INST"):
+                    names.add(str(argument).replace(" ", "."))
+                elif opcode.name == "STACK_GLOBAL":
+                    names.add(".".join(strings[-2:]))
+                elif isinstance(argument, str):
+                    strings.append(argument)
+    except (ValueError, OSError, UnicodeDecodeError, OverflowError):
+        return []  # not a pickle, or one that breaks off: it would not load either
+    return sorted(name for name in names if name not in _HARMLESS)
 
 
 def _unsafe(path: Path, culprits: list[str]) -> UnsafeInput:
