@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
 import numpy as np
+import onnx_ir as ir
 
 from isthmus.hub.model import CHANNELS_LAST, Hub
 from isthmus.passes.edit import Editor, attribute, rank

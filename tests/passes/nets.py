@@ -196,7 +196,8 @@ NETS = [
     Net(
         "shape_of",
         """net (float[n, 3, h, w] x) => (float[n, 4, hw] y)
-        <int64[1] first = {0}, int64[1] rest = {-1}, int64[1] channels = {4}, int64[1] zero = {0}, int64[1] one = {1}> {
+        <int64[1] first = {0}, int64[1] rest = {-1}, int64[1] channels = {4}, int64[1] zero = {0},
+         int64[1] one = {1}> {
             a = Conv (x, w1)
             s = Shape (a)
             b = Slice (s, zero, one)

@@ -7,7 +7,6 @@ import pytest
 from evaluate import feeds_of, run
 from nets import NETS, Net, hub_of
 
-from isthmus.hub.model import CHANNELS_LAST
 from isthmus.passes.layout.anchors import RULES as ANCHORS
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.layout.rewrite import transposes

@@ -19,6 +19,9 @@ value transposed by (0, 2, 3, 1)."""
 SHAPE = "isthmus.shape"
 """Metadata of an initializer that was reshaped as well: the source's shape, before ``PERM`` was applied."""
 
+PARAMETER = "isthmus.parameter"
+"""Metadata of an initializer that is a further copy, in another order: the name of the source's parameter."""
+
 
 class Editor:
     """Makes nodes and constants in one model; every name it gives is new."""
@@ -38,7 +41,7 @@ class Editor:
         """``tensor`` as an initializer; ``exact`` takes the name as it is, which the caller has freed."""
         name = wish if exact else self.names.fresh(wish)
         value = ir.Value(
-            name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tuple(tensor.shape)), const_value=tensor
+            name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
         )
         self.model.graph.register_initializer(value)
         return value
@@ -144,3 +147,27 @@ def replace(old: ir.Value, new: ir.Value) -> None:
         new.shape = old.shape.copy()
     if new.type is None:
         new.type = old.type
+
+
+def lazily(tensor: ir.TensorProtocol, perm: Sequence[int], shape: Sequence[int] | None = None) -> ir.LazyTensor:
+    """``tensor`` reshaped and permuted whenever it is asked for: what is memory-mapped stays so until then."""
+    source = tuple(tensor.shape.numpy()) if shape is None else tuple(shape)
+    dtype = tensor.dtype
+
+    def made() -> ir.TensorProtocol:
+        return ir.Tensor(np.ascontiguousarray(tensor.numpy().reshape(source).transpose(perm)), dtype=dtype)
+
+    return ir.LazyTensor(made, dtype=dtype, shape=ir.Shape([source[axis] for axis in perm]), name=tensor.name)
+
+
+def mark_permuted(value: ir.Value, perm: Sequence[int], origin: ir.Value) -> None:
+    """Write that ``value`` is ``origin`` permuted by ``perm``, and how both came from the source's parameter."""
+    before = origin.metadata_props.get(PERM)
+    if before is not None:
+        steps = [int(axis) for axis in before.split(",")]
+        perm = [steps[axis] for axis in perm]
+    if value is not origin:
+        value.metadata_props[PARAMETER] = origin.metadata_props.get(PARAMETER, origin.name or "")
+        if SHAPE in origin.metadata_props:
+            value.metadata_props[SHAPE] = origin.metadata_props[SHAPE]
+    value.metadata_props[PERM] = ",".join(map(str, perm))

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 from isthmus.hub.model import Hub
 from isthmus.lower.contract import LoweringTable
-from isthmus.passes.base import HubPass, run
+from isthmus.passes.base import HubPass, Repeat, run
+from isthmus.passes.cleanup import RemoveDead, RemoveNoOps, ShareEqual
+from isthmus.passes.dims import SimplifyShapes
+from isthmus.passes.fold import FoldConstants
+from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.types import Options
 
 
 def for_tensorflow(hub: Hub, table: LoweringTable, *, trainable: bool = False, options: Options | None = None) -> Hub:
-    """The hub as TensorFlow wants it: channels last, and only operators of ``table`` where that can be had."""
-    options = options or Options()
-    return run(hub, tensorflow_passes(table, trainable=trainable, options=options))
+    """The hub as TensorFlow wants it: channels last, and only operators of ``table`` where that can be had.
+
+    Works in place on ``hub.model``, which is the reader's copy and never the user's.
+    """
+    return run(hub, tensorflow_passes(table, trainable=trainable, options=options or Options()))
 
 
 def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options) -> tuple[HubPass, ...]:
-    """In order: what is given to AssignLayout must be final, for it reads shapes and ranks."""
+    """In order. What AssignLayout is given must be final, for it reads shapes; after it only leftovers are swept."""
     return (
+        simplify(trainable=trainable),
+        ExpandFunctions(table),
+        simplify(trainable=trainable),
         AssignLayout(trainable=trainable, input_layouts=options.input_layouts, output_layouts=options.output_layouts),
+        RemoveNoOps(trainable=trainable),
+        RemoveDead(),
+    )
+
+
+def simplify(*, trainable: bool) -> HubPass:
+    """Fold and sweep until nothing changes."""
+    return Repeat(
+        (
+            SimplifyShapes(),
+            FoldConstants(trainable=trainable),
+            RemoveNoOps(trainable=trainable),
+            ShareEqual(),
+            RemoveDead(),
+        )
     )
 
 
 def for_onnx(hub: Hub) -> Hub:
-    """The hub as ONNX Runtime wants it, which is as it is."""
+    """The hub as ONNX Runtime wants it, which is as it is: it knows com.microsoft, and optimises by itself."""
     return hub

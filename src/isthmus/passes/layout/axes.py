@@ -14,9 +14,9 @@ from isthmus.passes.layout.perms import axis_after, last_perm
 from isthmus.passes.layout.plan import Plan, Rule
 
 NO_SPACE = "its operand has no spatial axes, or its rank is not known"
-REDUCE = (
-    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare"
-).split()
+_REDUCE = """
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+"""
 _DEFAULT_AXIS = {"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "LpNormalization": -1, "TopK": -1}
 
 
@@ -178,7 +178,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LpNormalization", "TopK"), _axis),
         **dict.fromkeys(("Concat", "GatherElements", "ScatterElements"), _all_along),
         **dict.fromkeys(("CumSum", "CumProd"), _cumulative),
-        **dict.fromkeys(REDUCE, _reduce),
+        **dict.fromkeys(_REDUCE.split(), _reduce),
         **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
         "Gather": _gather,
         "Split": _split,

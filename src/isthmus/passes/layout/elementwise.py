@@ -12,15 +12,15 @@ from isthmus.passes.layout.hands import Hands
 from isthmus.passes.layout.perms import axis_after, last_perm
 from isthmus.passes.layout.plan import Plan, Rule
 
-UNARY = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Cos Cosh Dropout Elu Erf Exp Floor Gelu "
-    "HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid "
-    "Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu DynamicQuantizeLinear"
-).split()
-NARY = (
-    "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Clip Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean "
-    "Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
-).split()
+_UNARY = """
+    Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Cos Cosh Dropout DynamicQuantizeLinear Elu
+    Erf Exp Floor Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu
+    Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
+"""
+_NARY = """
+    Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Clip Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean
+    Min Mod Mul Or PRelu Pow Sub Sum Where Xor
+"""
 
 
 def _unary(node: ir.Node) -> Plan | str:
@@ -86,8 +86,8 @@ def _quantize(node: ir.Node) -> Plan | str:
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        **dict.fromkeys(UNARY, _unary),
-        **dict.fromkeys(NARY, _nary),
+        **dict.fromkeys(_UNARY.split(), _unary),
+        **dict.fromkeys(_NARY.split(), _nary),
         "QuantizeLinear": _quantize,
         "DequantizeLinear": _quantize,
     }

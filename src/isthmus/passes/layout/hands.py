@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
-from isthmus.passes.edit import PERM, SHAPE, Editor, dims, known
+from isthmus.passes.edit import SHAPE, Editor, dims, known, lazily, mark_permuted
 from isthmus.passes.layout.perms import Perm, is_identity, last_perm, moved, spelled
 
 Dims = tuple[int, ...]
@@ -91,18 +90,15 @@ class Hands:
             return self._at_run_time(value, perm, shape)
         tensor = value.const_value
         assert tensor is not None
-        target = value if last else None
-        made = _lazily(tensor, perm, shape)
-        if target is None:
-            target = self.edit.initializer(made, f"{value.name}_last")
-            target.metadata_props["isthmus.parameter"] = value.name or ""
-        target.metadata_props[PERM] = spelled(perm)
+        made = lazily(tensor, perm, shape)
+        target = value if last else self.edit.initializer(made, f"{value.name}_last")
         if shape is not None:
             target.metadata_props[SHAPE] = spelled(tuple(tensor.shape.numpy()))
+        mark_permuted(target, perm, value)
         if last:
             made.name = value.name
             value.const_value = made
-            value.shape = ir.Shape(made.shape)
+            value.shape = ir.Shape(made.shape.numpy())
         return target
 
     def _at_run_time(self, value: ir.Value, perm: Perm, shape: Dims | None) -> ir.Value:
@@ -157,19 +153,6 @@ def _place(node: ir.Node, value: ir.Value) -> None:
         graph.append(node)
     else:
         graph.insert_before(first, node)
-
-
-def _lazily(tensor: ir.TensorProtocol, perm: Perm, shape: Dims | None) -> ir.LazyTensor:
-    """The permuted tensor, made when it is written and not kept: memory-mapped weights stay so until then."""
-    source_shape = tuple(tensor.shape.numpy()) if shape is None else shape
-    result = tuple(source_shape[axis] for axis in perm)
-    dtype = tensor.dtype
-
-    def made() -> ir.TensorProtocol:
-        array = tensor.numpy().reshape(source_shape).transpose(perm)
-        return ir.Tensor(np.ascontiguousarray(array), dtype=dtype)
-
-    return ir.LazyTensor(made, dtype=dtype, shape=ir.Shape(result), name=tensor.name)
 
 
 def elements(value: ir.Value, free: int = 32) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -87,7 +87,7 @@ class AssignLayout(HubPass):
         return PassResult(hub.with_(signature=signature), modified, tuple(reasons.found))
 
 
-def _asked_last(values: list[ir.Value], wanted: Mapping[str, str], what: str) -> list[ir.Value]:
+def _asked_last(values: Sequence[ir.Value], wanted: Mapping[str, str], what: str) -> list[ir.Value]:
     """The values for which channels last was asked. Raises UsageError for a name or a layout that does not fit."""
     by_name = {value.name: value for value in values}
     found = []

@@ -148,8 +148,9 @@ def _groups(coarse: Dims, fine: Dims, keeps_batch: bool) -> list[list[int]] | No
         group = [at]
         if at >= len(fine):
             return None
-        if isinstance(size, int) and isinstance(fine[at], int):
-            product = int(fine[at])
+        first = fine[at]
+        if isinstance(size, int) and isinstance(first, int):
+            product = first
             while product < size and at + 1 < len(fine):
                 at += 1
                 step = fine[at]
@@ -159,7 +160,7 @@ def _groups(coarse: Dims, fine: Dims, keeps_batch: bool) -> list[list[int]] | No
                 product *= step
             if product != size:
                 return None
-        elif not ((size is not None and size == fine[at]) or (axis == 0 and keeps_batch)):
+        elif not ((size is not None and size == first) or (axis == 0 and keeps_batch)):
             return None
         groups.append(group)
         at += 1

@@ -1,0 +1,194 @@
+"""Constant folding: what is known at conversion is computed then, unless that would cost memory or a parameter."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.provenance import inherit
+from isthmus.passes.arrays import FOLDS, Array, evaluate
+from isthmus.passes.base import HubPass, PassResult, Reasons
+from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, lazily, mark_permuted, replace
+
+_SMALL = 4 << 10
+"""Results up to this many bytes are kept whatever made them."""
+
+_LARGE = 4 << 20
+"""Operands above this many bytes are only ever transposed, and lazily."""
+
+
+class FoldConstants(HubPass):
+    """Compute what depends on constants only, and the shapes that are known; take the branch of a known condition.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n, 3, 4] x) => (float[n, 3, 4] y)
+        <int64[1] one = {1}, int64 last = {2}, float[4] w = {1, 2, 3, 4}>
+        {
+            s = Shape (x)
+            d = Gather <axis = 0> (s, last)
+            e = Add (d, one)
+            f = Cast <to = 1> (e)
+            g = Mul (w, f)
+            y = Add (x, g)
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n, 3, 4] x) => (float[n, 3, 4] y)
+        <float[4] g = {5, 10, 15, 20}>
+        {
+            y = Add (x, g)
+        }
+
+    Random operators stay. With ``trainable`` no floating operand is folded: it may be a parameter, which must
+    remain an initializer under its name.
+    """
+
+    def __init__(self, *, trainable: bool = False) -> None:
+        self._trainable = trainable
+
+    def call(self, hub: Hub) -> PassResult:
+        reasons = Reasons()
+        edit = Editor(hub.model)
+        modified = False
+        for node in list(hub.graph.all_nodes()):
+            if node.domain != ONNX or node.graph is None:
+                continue
+            if node.op_type == "If":
+                modified |= _take_branch(node, edit)
+            elif node.op_type == "Transpose" and self._transpose_weight(edit, node):
+                modified = True
+            elif (results := self._results(node, reasons)) is not None:
+                _settle(edit, node, results)
+                modified = True
+        if modified:
+            infer_shapes(hub.model)
+            name_free_dims(hub.model)
+        return PassResult(hub, modified, tuple(reasons.found))
+
+    def _results(self, node: ir.Node, reasons: Reasons) -> list[Array] | None:
+        if node.op_type in ("Shape", "Size"):
+            return _known_extent(node)
+        if node.op_type not in FOLDS or not node.inputs:
+            return None
+        if any(v is not None and not _is_constant(v) for v in node.inputs):
+            return None
+        tensors = [v.const_value for v in node.inputs if v is not None]
+        held = sum(t.nbytes for t in tensors if t is not None)
+        if held > _LARGE:
+            reasons.decline(node, "its operands are large")
+            return None
+        if self._trainable and any(v is not None and _floating(v) for v in node.inputs):
+            reasons.decline(node, "an operand may be a parameter that trains")
+            return None
+        size = _result_bytes(node)
+        if size is None and node.op_type in ("Expand", "Tile", "ConstantOfShape", "Range"):
+            reasons.decline(node, "the size of its result is not known")
+            return None
+        if size is not None and size > max(_SMALL, held):
+            reasons.decline(node, "its result is larger than its operands")
+            return None
+        results = evaluate(node, [known(v) for v in node.inputs])
+        if results is None:
+            reasons.decline(node, "numpy would not say the same")
+        return results
+
+    def _transpose_weight(self, edit: Editor, node: ir.Node) -> bool:
+        """Permute the weight instead, when it is written. It keeps its name, unless others use it as it is."""
+        value, out = node.inputs[0], node.outputs[0]
+        if value is None or not _is_constant(value) or value.const_value is None or out.is_graph_output():
+            return False
+        if (self._trainable and _floating(value)) or len(value.const_value.shape) < 2:
+            return False
+        perm = attribute(node, "perm") or tuple(reversed(range(len(value.const_value.shape))))
+        tensor = lazily(value.const_value, perm)
+        if len(value.uses()) > 1 or value.is_graph_output():
+            permuted = edit.initializer(tensor, f"{value.name}_transposed")
+            mark_permuted(permuted, perm, value)
+        else:
+            permuted = value
+            permuted.const_value, permuted.shape = tensor, ir.Shape(tensor.shape.numpy())
+            mark_permuted(permuted, perm, value)
+        ir.convenience.replace_all_uses_with(out, permuted)
+        graph_of(node).remove(node, safe=True)
+        return True
+
+
+def _is_constant(value: ir.Value) -> bool:
+    return value.const_value is not None and value.producer() is None and not value.is_graph_input()
+
+
+def _floating(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def _known_extent(node: ir.Node) -> list[Array] | None:
+    """Shape and Size of what has no free dimension among those asked for."""
+    shape = dims(node.inputs[0])
+    if shape is None:
+        return None
+    if node.op_type == "Shape":
+        shape = shape[slice(attribute(node, "start", 0), attribute(node, "end", len(shape)))]
+    sizes = [d for d in shape if isinstance(d, int)]
+    if len(sizes) < len(shape):
+        return None
+    return [np.array(math.prod(sizes) if node.op_type == "Size" else sizes, np.int64)]
+
+
+def _result_bytes(node: ir.Node) -> int | None:
+    total = 0
+    for value in node.outputs:
+        shape = dims(value)
+        if shape is None or value.dtype is None or not all(isinstance(d, int) for d in shape):
+            return None
+        total += math.ceil(math.prod(d for d in shape if isinstance(d, int)) * value.dtype.itemsize)
+    return total
+
+
+def _settle(edit: Editor, node: ir.Node, results: list[Array]) -> None:
+    """Initializers in place of the node's outputs; a graph output goes on through an Identity."""
+    graph = graph_of(node)
+    for value, array in zip(node.outputs, results, strict=True):
+        if not value.uses() and not value.is_graph_output():
+            continue
+        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), dtype=value.dtype)
+        if value.is_graph_output():
+            constant = edit.initializer(tensor, f"{value.name}_constant")
+            copy = edit.node("Identity", [constant], like=node, wish=f"{value.name}_copy")
+            graph.insert_after(node, copy)
+            replace(value, copy.outputs[0])
+            continue
+        name = value.name or ""
+        value.name = edit.names.fresh(f"{name}__folded")
+        constant = edit.initializer(tensor, name, exact=True)
+        ir.convenience.replace_all_uses_with(value, constant)
+    graph.remove(node, safe=True)
+
+
+def _take_branch(node: ir.Node, edit: Editor) -> bool:
+    """An If whose condition is known becomes the nodes of the branch taken."""
+    condition = known(node.inputs[0])
+    if condition is None:
+        return False
+    branch = node.attributes["then_branch" if condition.reshape(-1)[0] else "else_branch"].as_graph()
+    graph = graph_of(node)
+    outputs = list(branch.outputs)
+    branch.outputs.clear()
+    for inner in list(branch):
+        branch.remove(inner)
+        graph.insert_before(node, inner)
+        inherit(inner, node)
+    for old, new in zip(node.outputs, outputs, strict=True):
+        copy = edit.node("Identity", [new], like=node, wish=f"{old.name}_taken")
+        graph.insert_before(node, copy)
+        copy.outputs[0].type = old.type
+        replace(old, copy.outputs[0])
+    graph.remove(node, safe=True)
+    return True
