@@ -126,3 +126,9 @@ def test_building_the_command_line_loads_nothing_heavy() -> None:
 def test_every_public_name_has_a_home() -> None:
     for name in isthmus.__all__:
         assert getattr(isthmus, name) is not None
+
+
+def test_the_verb_verify_is_not_shadowed_by_its_room() -> None:
+    import isthmus.verify.judge
+
+    assert callable(isthmus.verify)
