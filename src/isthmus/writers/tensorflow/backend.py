@@ -44,7 +44,7 @@ class Constants:
 class TensorFlowBackend:
     """Lowers into the surrounding ``tf.function`` trace, or eagerly where there is none."""
 
-    failures = (ValueError, TypeError, tf.errors.OpError)
+    failures: tuple[type[Exception], ...] = (ValueError, TypeError, tf.errors.OpError)
 
     def __init__(self, weights: Weights | None = None) -> None:
         self._weights = weights or Constants()

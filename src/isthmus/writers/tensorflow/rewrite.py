@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from google.protobuf.message import Message
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from isthmus.writers.tensorflow.backend import scope_name
 from isthmus.writers.tensorflow.names import Arguments, sanitized, unique

@@ -136,7 +136,7 @@ def _stored(value: ir.Value) -> dict[str, Any]:
     assert value.const_value is not None
     stored: dict[str, Any] = {
         "dtype": value.const_value.dtype.name.lower(),
-        "shape": [int(d) for d in value.const_value.shape],
+        "shape": list(value.const_value.shape.numpy()),
     }
     for key, mark in (("perm", PERM), ("source_shape", SHAPE)):
         if text := value.metadata_props.get(mark):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import onnx_ir as ir
-from google.protobuf.message import Message
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from isthmus.writers.tensorflow.backend import dtype_of, scope_name
 from isthmus.writers.tensorflow.names import unique
