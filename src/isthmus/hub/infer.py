@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
+from isthmus.hub.ranks import ranks_of_outputs
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
@@ -18,8 +19,8 @@ _SHAPES_DEPEND = 1 << 16
 _SCALES_DEPEND = 256
 """Floats up to this many bytes stay too: the scales of a Resize, the bounds of a Range."""
 
-_LIKE_INPUT = frozenset({"GroupNormalization"})
-"""Operators whose first output has the shape of the first input, and whose inference in onnx may not say so."""
+_ROUNDS = 16
+"""How often what onnx does not see may hide behind what it does not see."""
 
 _GENERATED = "unk__"
 """How onnx's inference begins the names of dimensions that it makes up."""
@@ -32,35 +33,44 @@ def infer_shapes(model: ir.Model) -> None:
     of date: it only fills what inference leaves open. Weights are neither copied nor read: the inferred copy
     holds their shapes, and small integers alone keep their content.
     """
-    _infer_once(model)
-    if _fill_like_input(model):
-        _infer_once(model)
-    _settle_loop_states(model)
+    ours: set[ir.Value] = set()
+    _infer_once(model, ours)
+    _fill_ranks(model, ours)
+    if _settle_loop_states(model, ours):
+        _fill_ranks(model, ours)
 
 
-def _infer_once(model: ir.Model) -> None:
-    inferred = _inferred(model)
+def _infer_once(model: ir.Model, ours: set[ir.Value]) -> None:
+    """One run of onnx's inference. ``ours`` are the values whose rank we told it, to be kept."""
+    inferred = _inferred(model, ours)
     if inferred is not None:
         for graph, proto in zip(model.graphs(), _graph_protos(inferred.graph), strict=False):
             _merge(graph, proto)
 
 
-def _fill_like_input(model: ir.Model) -> bool:
-    """Some operators have a body instead of a rule of inference, and the body asks for sizes: help them out."""
-    filled = False
-    for node in _nodes(model):
-        source = node.inputs[0] if node.op_type in _LIKE_INPUT and node.inputs else None
-        if source is not None and source.shape is not None and node.outputs[0].shape is None:
-            node.outputs[0].shape, node.outputs[0].type = source.shape.copy(), source.type
-            filled = True
-    return filled
+def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
+    """Tell onnx the ranks that it does not see, and let it go on from there."""
+    for _ in range(_ROUNDS):
+        filled = set[ir.Value]()
+        for node in _nodes(model):
+            if all(value.shape is not None for value in node.outputs):
+                continue
+            for value, rank in zip(node.outputs, ranks_of_outputs(node), strict=False):
+                if value.shape is None and value.type is not None and rank is not None and rank >= 0:
+                    value.shape = ir.Shape([None] * rank)
+                    filled.add(value)
+        if not filled:
+            return
+        ours |= filled
+        _infer_once(model, ours)
 
 
-def _settle_loop_states(model: ir.Model) -> None:
+def _settle_loop_states(model: ir.Model, ours: set[ir.Value]) -> bool:
     """Shapes of what a Loop carries: assumed to be those of the initial values, and kept where the body proves it.
 
     First the whole shape is assumed; where the body returns another one of the same rank, the rank alone.
     """
+    settled = False
     for whole in (True, False):
         assumed = [
             (state, returned)
@@ -69,16 +79,18 @@ def _settle_loop_states(model: ir.Model) -> None:
             for initial, state, returned in _carried(node)
             if state.shape is None and _assume(state, initial, whole=whole)
         ]
-        if not assumed:
-            return
-        _infer_once(model)
-        broken = [(state, returned) for state, returned in assumed if not _proven(state, returned, whole=whole)]
-        while broken:
+        while assumed:
+            _infer_once(model, ours)
+            broken = [pair for pair in assumed if not _proven(*pair, whole=whole)]
+            if not broken:
+                settled = True
+                break
             for state, _ in broken:
                 state.shape = None
-            _infer_once(model)
             assumed = [pair for pair in assumed if pair not in broken]
-            broken = [(state, returned) for state, returned in assumed if not _proven(state, returned, whole=whole)]
+            if not assumed:
+                _infer_once(model, ours)
+    return settled
 
 
 def _carried(loop: ir.Node) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
@@ -103,9 +115,9 @@ def _proven(state: ir.Value, returned: ir.Value, *, whole: bool) -> bool:
     return not whole or state.shape == returned.shape
 
 
-def _inferred(model: ir.Model) -> onnx.ModelProto | None:
+def _inferred(model: ir.Model, ours: set[ir.Value]) -> onnx.ModelProto | None:
     """A weightless copy after inference, or ``None`` where onnx cannot read the model at all."""
-    with _declared_only(model), _weightless(model):
+    with _declared_only(model, ours), _weightless(model):
         proto = ir.serde.serialize_model(model)
     try:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
@@ -149,16 +161,16 @@ def _small(tensor: ir.TensorProtocol) -> bool:
 
 
 @contextlib.contextmanager
-def _declared_only(model: ir.Model) -> Iterator[None]:
+def _declared_only(model: ir.Model, ours: set[ir.Value]) -> Iterator[None]:
     """For a while, no intermediate value has a shape, unless no schema could tell it."""
     held: list[tuple[ir.Value, ir.Shape | None, ir.TypeProtocol | None]] = []
     try:
         for graph in model.graphs():
             for node in graph:
-                if schema_of(node.domain, node.op_type) is None or node.op_type in _LIKE_INPUT:
+                if schema_of(node.domain, node.op_type) is None:
                     continue
                 for value in node.outputs:
-                    if not value.is_graph_output():
+                    if value not in ours and not value.is_graph_output():
                         held.append((value, value.shape, value.type))
                         value.shape, value.type = None, None
         yield
