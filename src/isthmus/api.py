@@ -220,7 +220,8 @@ def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, options: Options
         plain = dataclasses.replace(options, signature=None)
         candidate = judging.runner(made, hub.signature, inputs=None, options=plain, scratch=scratch)
         stack.callback(candidate.close)
-        return judge(reference, candidate, judging.feeds(origin, hub, inputs, options), options=options)
+        feeds = judging.feeds(origin, hub, inputs, options)
+        return judge(reference, candidate, feeds, options=options, tolerance=judging.tolerance(hub, options))
 
 
 def _report(

@@ -10,6 +10,7 @@ from typing import Any
 
 from isthmus import roads
 from isthmus.errors import UsageError
+from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.shapes import Shapes
 from isthmus.source import Source
@@ -18,6 +19,7 @@ from isthmus.verify.feeds import Feeds, load_inputs
 from isthmus.verify.ranges import integer_ranges
 from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import Runner, plain_signature
+from isthmus.verify.tolerance import ScaledTolerance, Tolerance, coarsest
 
 
 def runner(source: Source, signature: Signature | None, *, inputs: Any, options: Options, scratch: Path) -> Runner:
@@ -59,15 +61,37 @@ def feeds(origin: Source, hub: Hub, inputs: Any, options: Options) -> Feeds:
     )
 
 
+def tolerance(hub: Hub | None, options: Options) -> Tolerance:
+    """How far apart right answers may lie: by the coarsest type that the graph computes in, or as the user says."""
+    if hub is None:
+        return ScaledTolerance.from_options(options)
+    made = {value.dtype for node in hub.graph.all_nodes() for value in node.outputs}
+    return ScaledTolerance.from_options(options, coarsest(dtype_name(dtype) for dtype in made if dtype is not None))
+
+
+def readable(sources: Sequence[Source], options: Options) -> Hub | None:
+    """The hub of the first ONNX model among ``sources``: what can be read without running anything."""
+    onnx = next((source for source in sources if source.kind == "onnx"), None)
+    return None if onnx is None else roads.read(onnx, inputs=None, dynamic_shapes=None, options=options)
+
+
 def common_feeds(
-    sources: Sequence[Source], runners: Sequence[Runner], inputs: Any, shapes: Shapes | None, options: Options
+    sources: Sequence[Source],
+    runners: Sequence[Runner],
+    hub: Hub | None,
+    *,
+    inputs: Any,
+    shapes: Shapes | None,
+    options: Options,
 ) -> Feeds:
-    """What two models that know nothing of each other are fed: by the more telling of their signatures."""
+    """What two models that know nothing of each other are fed: by the more telling of their signatures.
+
+    ``hub`` is what ``readable`` found among them: it proves ranges of integers.
+    """
     signature = max((runner.signature for runner in runners), key=_telling)
     if shapes:
         signature = Signature(tuple(_reshaped(spec, shapes) for spec in signature.inputs), signature.outputs)
-    hubs = (roads.read(s, inputs=None, dynamic_shapes=None, options=options) for s in sources if s.kind == "onnx")
-    ranges = next((integer_ranges(hub.graph) for hub in hubs), {})
+    ranges = integer_ranges(hub.graph) if hub is not None else {}
     user = None
     if inputs is not None:
         live = next((source for source in sources if _is_live_torch(source)), None)

@@ -13,6 +13,7 @@ from isthmus.hub import provenance
 from isthmus.hub.infer import infer_shapes, name_free_dims
 from isthmus.hub.io import renamed
 from isthmus.hub.model import HUB_OPSET, ONNX, ROLE
+from isthmus.hub.nameless import forget_nameless
 from isthmus.hub.opset import default_opset, to_hub_opset
 from isthmus.hub.upgrades.base import Names, constant_tensor, shape_of
 from isthmus.hub.upgrades.beyond import expand_newer
@@ -33,6 +34,7 @@ def canonicalize(model: ir.Model) -> None:
     """
     opset = default_opset(model)
     _spell_default_domain(model)
+    forget_nameless(model)
     _sort(model)
     if opset != HUB_OPSET or model.functions:
         _fix_inputs(model)

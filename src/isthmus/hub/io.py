@@ -14,6 +14,7 @@ from onnx import TensorProto
 
 from isthmus.errors import InvalidModel, UnsafeInput
 from isthmus.hub.model import ONNX
+from isthmus.hub.nameless import told
 from isthmus.types import Dim, Signature, TensorSpec, ValueKind
 
 MAP_TYPE = "isthmus.map_type"
@@ -222,8 +223,8 @@ def _element(proto: onnx.TypeProto) -> tuple[ValueKind, onnx.TypeProto]:
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     if dim.HasField("dim_value"):
-        return int(dim.dim_value) if dim.dim_value >= 0 else None
-    return str(dim.dim_param) or None
+        return told(int(dim.dim_value))
+    return told(str(dim.dim_param))
 
 
 # ---- what the IR lacks ------------------------------------------------------------------------------
