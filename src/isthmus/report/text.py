@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -29,7 +29,20 @@ from isthmus.types import (
 _COLOURS: Mapping[Grade, str] = {"exact": "green", "noise": "green", "drift": "yellow", "wrong": "red"}
 _FEW_OPS = 12
 _NUMBERS = frozenset(
-    ("type", "grade", "max abs", "max rel", "cosine", "atol", "rtol", "flips", "non-finite", "version", "seconds")
+    (
+        "type",
+        "grade",
+        "max abs",
+        "max rel",
+        "mean abs",
+        "cosine",
+        "atol",
+        "rtol",
+        "flips",
+        "inf/nan",
+        "version",
+        "seconds",
+    )
 )
 
 
@@ -57,7 +70,7 @@ def _verdict(verdict: Verdict, verbose: bool) -> list[RenderableType]:
     )
     return [
         head,
-        _indented(_comparison_table(verdict.comparisons)),
+        _indented(_comparison_table(verdict.comparisons, verbose)),
         *(_indented(Text(f"{c.output}: {c.detail}", style="yellow")) for c in verdict.comparisons if c.detail),
         _indented(Text(_samples_text(verdict.samples))),
         *_notes(verdict.notes),
@@ -118,7 +131,7 @@ def _support(support: Support, verbose: bool) -> list[RenderableType]:
 def _divergence(divergence: Divergence, verbose: bool) -> list[RenderableType]:
     return [
         Text.assemble(("diverges first at ", "bold"), (divergence.value, "bold red"), f"  {divergence.where}"),
-        _indented(_comparison_table([divergence.comparison])),
+        _indented(_comparison_table([divergence.comparison], verbose)),
         *([_indented(Text(f"repro: {divergence.repro}"))] if divergence.repro else []),
     ]
 
@@ -132,23 +145,25 @@ def _health(health: Health, verbose: bool) -> list[RenderableType]:
     return [Text.assemble(head, f"  Python {health.python}, {health.platform}"), _indented(table)]
 
 
-def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    flips, odd = any(c.argmax_flips for c in comparisons), any(c.nonfinite for c in comparisons)
-    columns = ["output", "type", "grade", "max abs", "max rel", "cosine", "atol", "rtol"]
-    table = _table(*columns, *(["flips"] if flips else []), *(["non-finite"] if odd else []))
-    for c in comparisons:
-        further = [str(c.argmax_flips)] * flips + [str(c.nonfinite)] * odd
-        table.add_row(
-            Text(c.output),
-            c.dtype,
-            Text(c.grade, style=_COLOURS[c.grade]),
-            f"{c.max_abs:.3g}",
-            f"{c.max_rel:.3g}",
-            f"{c.cosine:.6f}",
-            f"{c.atol:.0e}" if c.atol else "0",
-            f"{c.rtol:.0e}" if c.rtol else "0",
-            *further,
-        )
+def _comparison_table(comparisons: Sequence[Comparison], verbose: bool) -> Table:
+    """One row an output; what is nought everywhere has no column, so that the rest fits a narrow terminal."""
+    doubted = verbose or not all(c.agrees for c in comparisons)
+    columns: list[tuple[str, Callable[[Comparison], str | Text], bool]] = [
+        ("output", lambda c: Text(c.output), True),
+        ("type", lambda c: c.dtype, verbose),
+        ("grade", lambda c: Text(c.grade, style=_COLOURS[c.grade]), True),
+        ("max abs", lambda c: f"{c.max_abs:.3g}", True),
+        ("max rel", lambda c: f"{c.max_rel:.3g}", True),
+        ("cosine", lambda c: f"{c.cosine:.6f}", True),
+        ("atol", lambda c: f"{c.atol:.0e}" if c.atol else "0", doubted),
+        ("rtol", lambda c: f"{c.rtol:.0e}" if c.rtol else "0", doubted),
+        ("flips", lambda c: str(c.argmax_flips), any(c.argmax_flips for c in comparisons)),
+        ("inf/nan", lambda c: str(c.nonfinite), any(c.nonfinite for c in comparisons)),
+    ]
+    shown = [(name, cell) for name, cell, wanted in columns if wanted]
+    table = _table(*(name for name, _ in shown))
+    for comparison in comparisons:
+        table.add_row(*(cell(comparison) for _, cell in shown))
     return table
 
 
@@ -212,7 +227,7 @@ def _table(*columns: str) -> Table:
     """A bare table. Words may fold where the screen is narrow, numbers never."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _NUMBERS)
+        table.add_column(column, overflow="fold", no_wrap=column in _NUMBERS, min_width=min(len(column), 8))
     return table
 
 

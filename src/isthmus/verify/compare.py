@@ -40,6 +40,8 @@ class Measure:
 
     def add(self, reference: Value, candidate: Value, tolerance: Tolerance) -> None:
         """Compare one sample's values: tensors, sequences, maps, empty optionals."""
+        if isinstance(reference, np.generic) or isinstance(candidate, np.generic):
+            reference, candidate = _as_array(reference), _as_array(candidate)
         if reference is None or candidate is None:
             if reference is not candidate:
                 self.condemn(f"the reference is {_described(reference)}, the result {_described(candidate)}")
@@ -224,7 +226,7 @@ def _argmax_flips(reference: Array, candidate: Array, bounds: Bounds) -> int:
         index = np.arange(a.shape[0])
         first, second = np.argmax(a, axis=-1), np.argmax(b, axis=-1)
         top = a[index, first]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             lead = np.where(first == second, 0.0, top - a[index, second])
             flips += int(np.count_nonzero(lead > 2 * (bounds.atol + bounds.rtol * np.abs(top))))
     return flips
@@ -245,6 +247,10 @@ def spread_agrees(reference: Value, candidate: Value) -> bool:
     error = 5 * spread * math.sqrt(2 / left.size)
     close = abs(complex(left.mean() - right.mean())) <= error
     return close and abs(float(left.std() - right.std())) <= error
+
+
+def _as_array(value: Value) -> Value:
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _described(value: Value) -> str:
