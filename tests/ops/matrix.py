@@ -28,6 +28,7 @@ class Node:
     outputs: int = 1
     domain: str = ""
     opset: int = 26
+    domain_opset: int = 3
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {f"x{i}": np.asarray(a) for i, a in enumerate(self.inputs) if a is not None}
@@ -44,7 +45,7 @@ class Node:
         graph = helper.make_graph([node], "one", infos, [onnx.ValueInfoProto(name=n) for n in outputs], weights)
         opsets = [helper.make_opsetid("", self.opset)]
         if self.domain:
-            opsets.append(helper.make_opsetid(self.domain, onnx.defs.onnx_ml_opset_version()))
+            opsets.append(helper.make_opsetid(self.domain, self.domain_opset))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=form == "frozen")
 

@@ -33,6 +33,7 @@ from isthmus.writers.tensorflow.ops import (
     shape,
     signal,
     text,
+    trees,
 )
 
 LOWERINGS = merge(
@@ -65,4 +66,5 @@ LOWERINGS = merge(
     shape.table,
     signal.table,
     text.table,
+    trees.table,
 )

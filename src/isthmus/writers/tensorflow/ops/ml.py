@@ -1,7 +1,7 @@
 """ai.onnx.ml without trees and support vectors: linear models, scaling, encoding of categories.
 
-TensorFlow has no maps. A ``ZipMap``, which only pairs each column of a score matrix with its label, gives that matrix:
-[N, labels] in the order of its ``classlabels``. The operators that read maps are refused.
+TensorFlow has no maps. A ``ZipMap``, which only pairs each column of a score matrix with its label, gives that
+matrix: [N, labels] in the order of its ``classlabels``. The operators that read maps are refused.
 """
 
 from __future__ import annotations
