@@ -156,9 +156,11 @@ def run_verification(
         stack.callback(one.close)
         other = judging.runner(second, None, inputs=inputs, options=options, scratch=scratch)
         stack.callback(other.close)
-        return judge(
-            one, other, judging.common_feeds((first, second), (one, other), inputs, shapes, options), options=options
+        hub = judging.readable((first, second), options)
+        feeds = judging.common_feeds(
+            (first, second), (one, other), hub, inputs=inputs, shapes=shapes, options=options
         )
+        return judge(one, other, feeds, options=options, tolerance=judging.tolerance(hub, options))
 
 
 def run_inspection(source: Any, *, options: Options | None = None) -> Summary:
