@@ -2,8 +2,8 @@
 
     python benchmarks/big_saved_model.py [--gigabytes 2.3] [--layers 24] [--freeze BYTES] [--trainable]
 
-The model is a chain of MatMul and Relu whose weights are made when they are read, so that the source holds nothing and
-what is measured is the writer's own.
+The model is a chain of MatMul and Relu whose weights are made when they are read. ``none`` is a process that only
+imports, ``source`` one that reads the model as well; ``write`` less ``none`` is what a conversion holds.
 """
 
 from __future__ import annotations
@@ -82,8 +82,6 @@ def load(arguments: argparse.Namespace) -> None:
 
 def none(arguments: argparse.Namespace) -> None:
     """The process without any work: what the imports alone hold."""
-    import tensorflow
-
     import isthmus.readers.onnx
     import isthmus.writers.tensorflow.saved_model  # noqa: F401
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import onnx_ir as ir
 
-from isthmus.hub.model import op_name
+from isthmus.hub.model import ROLE, op_name
 from isthmus.types import Where
 
 MODULE = "isthmus.module"
@@ -18,6 +18,7 @@ SOURCE = "isthmus.source"
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
+_KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 _TRACE = "pkg.torch.onnx.stack_trace"
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _ROOTS = r"(?:home|root|Users|tmp|work|usr|opt|var|mnt|data|private|content|workspace)"
@@ -55,10 +56,12 @@ def inherit(child: ir.Node, parent: ir.Node) -> None:
 
 
 def settle(model: ir.Model) -> None:
-    """Turn the exporter's stamps into ours on every node, and remove what names the user's machine."""
+    """Turn the exporter's stamps into ours on nodes and weights, and remove what names the user's machine."""
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         for node in ir.traversal.RecursiveGraphIterator(graph):
             _settle_node(node)
+    for value in model.graph.initializers.values():
+        _settle_role(value)
     _drop_machine_paths(model.metadata_props)
     model.doc_string = _without_paths(model.doc_string or "") or None
 
@@ -80,6 +83,13 @@ def _settle_node(node: ir.Node) -> None:
     _drop_machine_paths(props)
     if node.doc_string:
         node.doc_string = _without_paths(node.doc_string)
+
+
+def _settle_role(value: ir.Value) -> None:
+    """Turn the exporter's word on what an initializer was in the module into ours."""
+    kind = value.metadata_props.get(_KIND, "")
+    if kind in ("PARAMETER", "BUFFER"):
+        value.metadata_props.setdefault(ROLE, kind.lower())
 
 
 def _torch_module(props: MutableMapping[str, str]) -> str:

@@ -26,10 +26,10 @@ times while it traces, saves and runs; above this the live function captures ten
 FREEZE_LIMIT = 128 << 20
 """Bytes of constants in a saved graph. What exceeds it, largest first, stays a variable.
 
-A proto could hold 2 GB, but whoever loads constants pays for them: measured on a chain of MatMul, 2 cores, loading and
-calling once takes 2.2 GB and 2 s for 100 MB of constants, 4.7 GB and 11 s for 250 MB, 10.8 GB and 50 s for 600 MB;
-250 MB of variables take 0.8 GB and half a second. What constants buy is 10 to 20 % on small convolutions with a batch
-of one, and nothing on large products.
+A proto could hold 2 GB, but whoever loads constants pays for them. Measured on a chain of MatMul, 2 cores: loading
+and calling once peaks at 2.2 GB and takes 2 s for 100 MB of constants, 4.7 GB and 11 s for 250 MB, 10.8 GB and 50 s
+for 600 MB; 250 MB of variables take 0.8 GB and half a second. What constants buy is 10 to 20 % of the time of small
+convolutions with a batch of one, and nothing in large products.
 """
 
 Role = Literal["trainable", "buffer", "constant"]

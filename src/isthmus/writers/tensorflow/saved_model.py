@@ -13,6 +13,7 @@ import onnx_ir as ir
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.passes.edit import PERM, SHAPE
 from isthmus.types import Options
@@ -135,7 +136,7 @@ def _stored(value: ir.Value) -> dict[str, Any]:
     """How a weight's bytes lie in the file, as against the source's."""
     assert value.const_value is not None
     stored: dict[str, Any] = {
-        "dtype": value.const_value.dtype.name.lower(),
+        "dtype": dtype_name(int(value.const_value.dtype)),
         "shape": list(value.const_value.shape.numpy()),
     }
     for key, mark in (("perm", PERM), ("source_shape", SHAPE)):
