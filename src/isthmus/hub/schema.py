@@ -17,13 +17,14 @@ ML = "ai.onnx.ml"
 def schema_of(domain: str, op: str, version: int = HUB_OPSET) -> onnx.defs.OpSchema | None:
     """The schema of ``op`` in force at opset ``version`` of its domain, or ``None`` where there is none.
 
-    ``version`` counts for the default domain and for its channels-last twin; ``ai.onnx.ml`` answers with its
-    newest version. An operator that is deprecated at ``version`` has no schema there.
+    ``version`` counts for the default domain and for its channels-last twin, where an operator that is deprecated has
+    no schema. ``ai.onnx.ml``, which has no upgrades, answers with the newest version that is not a deprecation.
     """
     if domain in (CHANNELS_LAST, "ai.onnx"):
         domain = ONNX
     if domain != ONNX:
-        version = newest_version(domain)
+        living = (s for s in onnx.defs.get_all_schemas_with_history() if (s.domain, s.name) == (domain, op))
+        return max((s for s in living if not s.deprecated), key=lambda s: s.since_version, default=None)
     if version < 1 or not onnx.defs.has(op, version, domain):
         return None
     schema = onnx.defs.get_schema(op, version, domain)
