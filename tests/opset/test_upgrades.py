@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import BEFORE_SEVEN, ON_ONNXRUNTIME, Case, Expected
+from opset_cases import BEFORE_SEVEN, ON_ONNXRUNTIME, Case, Expected
 
 from isthmus.errors import Unsupported
 from isthmus.hub.canonical import check_canonical

@@ -11,7 +11,7 @@ from onnx_ir.passes.common import InlinePass
 from isthmus.errors import InvalidModel
 from isthmus.hub import provenance
 from isthmus.hub.infer import infer_shapes, name_free_dims
-from isthmus.hub.io import renamed
+from isthmus.hub.io import MAP_TYPE, renamed
 from isthmus.hub.model import HUB_OPSET, ONNX, ROLE
 from isthmus.hub.nameless import forget_nameless
 from isthmus.hub.opset import default_opset, to_hub_opset
@@ -106,7 +106,7 @@ def _value_violations(value: ir.Value, names: set[str]) -> Iterator[str]:
     if not value.name or value.name in names:
         yield f"value name {value.name!r} is empty or not unique"
     names.add(value.name or "")
-    if value.type is None:
+    if value.type is None and MAP_TYPE not in value.meta:
         yield f"value {value.name!r} has no type"
     elif isinstance(value.type, ir.TensorType) and value.shape is None:
         yield f"value {value.name!r} has no known rank"

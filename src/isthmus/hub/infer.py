@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
+from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.ranks import ranks_of_outputs
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
@@ -205,6 +206,9 @@ def _merge(graph: ir.Graph, proto: onnx.GraphProto) -> None:
 def _adopt(value: ir.Value, found: Mapping[str, onnx.TypeProto]) -> None:
     proto = found.get(value.name or "")
     if proto is None:
+        return
+    if holds_map(proto):
+        value.meta[MAP_TYPE] = proto.SerializeToString(deterministic=True)
         return
     typed = ir.serde.deserialize_type_proto_for_type(proto)
     if (typed is not None and value.type is None) or (

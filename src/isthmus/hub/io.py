@@ -70,6 +70,7 @@ def model_of(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
 
     Sparse initializers become dense ones, for nothing after this knows them; map types go to ``value.meta``.
     """
+    _check_places(proto)
     _densify(proto.graph)
     maps = _take_map_types(proto.graph)
     try:
@@ -88,10 +89,22 @@ def model_of(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
     return model
 
 
+def _check_places(proto: onnx.ModelProto) -> None:
+    """Offsets and lengths of external data are numbers."""
+    for graph in proto_graphs(proto):
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        for tensor in (*graph.initializer, *(a.t for a in attributes if a.HasField("t"))):
+            for entry in tensor.external_data:
+                if entry.key in ("offset", "length") and not entry.value.isdigit():
+                    raise InvalidModel(f"tensor {tensor.name!r} is said to have the {entry.key} {entry.value!r}")
+
+
 def needs_rewriting(proto: onnx.ModelProto) -> bool:
     """Whether :func:`model_of` would have to change the proto: sparse weights or map types."""
     infos = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
-    if proto.graph.sparse_initializer or any(info.type.HasField("map_type") or _has_map(info.type) for info in infos):
+    if proto.graph.sparse_initializer or any(
+        info.type.HasField("map_type") or holds_map(info.type) for info in infos
+    ):
         return True
     return any(a.HasField("sparse_tensor") for graph in proto_graphs(proto) for n in graph.node for a in n.attribute)
 
@@ -264,14 +277,15 @@ def _dense(sparse: onnx.SparseTensorProto, name: str) -> TensorProto:
     return onnx.numpy_helper.from_array(dense, name)
 
 
-def _has_map(proto: onnx.TypeProto) -> bool:
+def holds_map(proto: onnx.TypeProto) -> bool:
+    """Whether a map is anywhere in the type: the IR has no class for it."""
     return _element(proto)[0] == "map"
 
 
 def _take_map_types(graph: onnx.GraphProto) -> dict[str, bytes]:
     taken: dict[str, bytes] = {}
     for info in (*graph.input, *graph.output, *graph.value_info):
-        if _has_map(info.type):
+        if holds_map(info.type):
             taken[info.name] = info.type.SerializeToString(deterministic=True)
             info.ClearField("type")
     return taken
