@@ -11,6 +11,19 @@ from typing import Any, Literal
 Dim = int | str | None
 """A known size, a named free dimension, or a free dimension without a name."""
 
+_SAYS_NOTHING = ("", "?", "*", "None", "-1")
+
+
+def told(dim: Dim) -> Dim:
+    """``dim`` where it says something: a size of 0 and more, or a name. Else None.
+
+    Exporters write -1 and question marks; a question mark is no name, and two axes that bear it are not tied.
+    """
+    if isinstance(dim, int):
+        return dim if dim >= 0 else None
+    return None if dim in _SAYS_NOTHING else dim
+
+
 Kind = Literal["onnx", "saved_model", "torch", "python"]
 """What a conversion can write."""
 

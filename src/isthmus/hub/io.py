@@ -14,8 +14,7 @@ from onnx import TensorProto
 
 from isthmus.errors import InvalidModel, UnsafeInput
 from isthmus.hub.model import ONNX
-from isthmus.hub.nameless import told
-from isthmus.types import Dim, Signature, TensorSpec, ValueKind
+from isthmus.types import Dim, Signature, TensorSpec, ValueKind, told
 
 MAP_TYPE = "isthmus.map_type"
 """Key in a value's ``meta``: the serialized type of a map, for which the IR has no class."""

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from isthmus.types import Dim
-
-_SAYS_NOTHING = ("", "?", "*", "None", "-1")
-
-
-def told(dim: int | str | None) -> Dim:
-    """``dim`` where it says something: a size of 0 and more, or a name. Else None.
-
-    A question mark is no name: two axes that bear it are not tied.
-    """
-    if isinstance(dim, int):
-        return dim if dim >= 0 else None
-    return None if dim in _SAYS_NOTHING else dim
+from isthmus.types import told
 
 
 def forget_nameless(model: ir.Model) -> None:

@@ -108,12 +108,8 @@ class _Reference:
 def _spec(arg: Any) -> TensorSpec:
     element = _ELEMENT.search(arg.type)
     dtype = codec.dtype_name(codec.numpy_dtype(element.group(1))) if element else ""
-    shape = tuple(_dim(d) for d in arg.shape) if not arg.type.startswith("seq") else None
+    shape = tuple(told(d) for d in arg.shape) if not arg.type.startswith("seq") else None
     return TensorSpec(arg.name, dtype, shape, kind=_kind(arg.type))
-
-
-def _dim(dim: Any) -> Dim:
-    return dim if isinstance(dim, int) else (dim or None)
 
 
 def _kind(text: str) -> ValueKind:
@@ -129,7 +125,7 @@ def _proto_spec(onnx: Any, info: Any) -> TensorSpec:
         inner = getattr(inner, inner.WhichOneof("value")).elem_type
     tensor = inner.tensor_type
     dtype = codec.dtype_name(codec.numpy_dtype(onnx.TensorProto.DataType.Name(tensor.elem_type).lower()))
-    dims = (d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim)
+    dims = (told(d.dim_value if d.HasField("dim_value") else d.dim_param) for d in tensor.shape.dim)
     return TensorSpec(
         info.name, dtype, tuple(dims) if tensor.HasField("shape") else None, kind=kinds.get(which, "tensor")
     )
