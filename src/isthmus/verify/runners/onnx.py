@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import InvalidModel, Unsupported
-from isthmus.types import Blocker, Dim, Signature, TensorSpec, ValueKind
+from isthmus.types import Blocker, Signature, TensorSpec, ValueKind, told
 from isthmus.verify.runners import codec
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.protocol import DEFAULT, Loaded, require
