@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 import tensorflow as tf
 
-from isthmus.errors import Unsupported
+from isthmus.errors import Unsupported, UsageError
 from isthmus.hub.model import Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.lower.walk import missing, walk
@@ -92,10 +92,13 @@ class Recorded(tf.Module):
     def signatures(self) -> Mapping[str, Call]:
         return {name: trace.call for name, trace in self.traces.items()}
 
-    def __call__(self, *tensors: Any, training: bool = False, **feeds: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, /, *tensors: Any, **feeds: Any) -> dict[str, tf.Tensor]:
+        """Raises errors.UsageError for inputs that do not fit, and for training that was not asked for."""
+        serving = self.traces[SERVING]
+        training = bool(feeds.pop("training", False)) if "training" not in serving.inputs else False
         if training and TRAINING not in self.traces:
-            raise ValueError("this model was not recorded to be trained; convert it with trainable=True")
-        return self.traces[TRAINING if training else SERVING].call(*tensors, **feeds)
+            raise UsageError("this model was not recorded to be trained", hint="convert it with trainable=True")
+        return (self.traces[TRAINING] if training else serving).call(*tensors, **feeds)
 
     def eager(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Call the lowerings without a graph."""

@@ -86,6 +86,11 @@ def name_functions(meta_graph: Any) -> dict[str, str]:
     for old in ordered:
         names[old] = unique(_COUNTER.sub("", old), taken)
         taken.add(names[old])
+    for function in library.function:
+        for argument in function.arg_attr.values():
+            # What is captured is called by its identity in the process that traced it.
+            if argument.attr["_user_specified_name"].s.isdigit():
+                del argument.attr["_user_specified_name"]
     held = [by_name[old].SerializeToString() for old in ordered]
     del library.function[:]
     for function in held:

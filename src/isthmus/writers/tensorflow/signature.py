@@ -35,7 +35,7 @@ class Call:
         outputs = self.function.structured_outputs
         return {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in outputs.items()}
 
-    def __call__(self, *tensors: Any, **feeds: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, /, *tensors: Any, **feeds: Any) -> dict[str, tf.Tensor]:
         """Raises errors.UsageError for inputs that are missing, unknown or given twice."""
         given = self._named(tensors, feeds)
         made = {name: _tensor(given[name], spec) for name, spec in self.inputs.items()}

@@ -1,0 +1,167 @@
+"""A SavedModel as written: loads with TensorFlow alone, by the source's names, and holds nothing of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from hubs import hub, lazy_chain, run_alone, scaled_difference  # noqa: E402
+
+from isthmus.writers.tensorflow import parameters, write_saved_model  # noqa: E402
+from isthmus.writers.tensorflow.saved_model import RECORD  # noqa: E402
+
+pytestmark = pytest.mark.tensorflow
+
+LOAD = """
+    import tensorflow as tf
+    A, B = tf.constant([[1., 2.], [3., 4.]]), tf.constant([[1, 0], [0, 1]])
+    loaded = tf.saved_model.load(folder)
+    call = loaded.signatures["serving_default"]
+    first, second, output = {names!r}
+    assert set(call.structured_input_signature[1]) == {{first, second}}, call.structured_input_signature
+    assert call.structured_input_signature[1][second].dtype == tf.int32
+    assert list(call.structured_outputs) == [output]
+    made = call(**{{first: A, second: B}})
+    assert made[output].numpy().tolist() == [[1, 4], [6, 7]], made
+    assert loaded(A, B)[output].numpy().tolist() == [[1, 4], [6, 7]]
+"""
+LOAD_V1 = """
+    import tensorflow as tf
+    first, second, output = {names!r}
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        signature = tf.compat.v1.saved_model.loader.load(session, ["serve"], folder).signature_def["serving_default"]
+        assert set(signature.inputs) == {{first, second}} and list(signature.outputs) == [output], signature
+        feeds = {{signature.inputs[first].name: [[1, 2], [3, 4]], signature.inputs[second].name: [[1, 0], [0, 1]]}}
+        assert session.run(signature.outputs[output].name, feeds).tolist() == [[1, 4], [6, 7]]
+"""
+NAMES = [
+    ("x", "y", "z"),
+    ("y", "x", "z"),
+    ("x:0", "0", "gpu_0/out"),
+    ("X", "x", "Y"),
+    ("größe", "入力", "é b"),
+    ("z.b", "a.b", "out.0"),
+]
+
+
+def test_names_survive_in_a_process_that_has_only_tensorflow(tmp_path: Path) -> None:
+    """All spellings in one process: starting TensorFlow takes longer than the rest."""
+    code = "import os\nroot = folder\n"
+    for index, names in enumerate(NAMES):
+        write_saved_model(scaled_difference(*names), tmp_path / str(index))
+        code += f"folder = os.path.join(root, '{index}')\n" + _dedent(LOAD).format(names=names)
+        code += _dedent(LOAD_V1).format(names=names)
+    assert run_alone(code + "print('done')", tmp_path) == "done\n"
+
+
+def _dedent(text: str) -> str:
+    return "\n".join(line.removeprefix("    ") for line in text.splitlines()) + "\n"
+
+
+def test_names_that_tensorflow_cannot_tell_apart(tmp_path: Path) -> None:
+    names = ("x:0", "x_0", "y")
+    write_saved_model(scaled_difference(*names), tmp_path / "m")
+    run_alone(_dedent(LOAD_V1).format(names=names), tmp_path / "m")  # the signature itself has them all
+    assert json.loads((tmp_path / "m" / RECORD).read_text())["keywords"] == {"x:0": "x:0_1"}
+    loaded = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+    made = loaded(**{"x:0_1": tf.constant([[1.0, 2.0]]), "x_0": tf.constant([[1, 0]])})
+    assert made["y"].numpy().tolist() == [[1, 4]]
+
+
+@pytest.mark.parametrize("inline", [0, 1 << 30], ids=["streamed", "inline"])
+@pytest.mark.parametrize("frozen", [0, 40_000, 1 << 30], ids=["variables", "mixed", "constants"])
+def test_weights_arrive_whichever_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline: int, frozen: int
+) -> None:
+    weights = [
+        np.random.default_rng(i).standard_normal(s).astype(np.float32) for i, s in enumerate(((96, 96), (96, 64)))
+    ]
+    monkeypatch.setattr(parameters, "INLINE_LIMIT", inline)
+    monkeypatch.setattr(parameters, "FREEZE_LIMIT", frozen)
+    live = write_saved_model(lazy_chain([96, 96, 64], weights.__getitem__), tmp_path / "m")
+    expected = {0: {"layers.0.weight", "layers.1.weight"}, 40_000: {"layers.0.weight"}, 1 << 30: set()}[frozen]
+    assert set(live.parameters) == expected
+    x = np.random.default_rng(9).standard_normal((3, 96)).astype(np.float32)
+    loaded = tf.saved_model.load(str(tmp_path / "m"))
+    for made in (live(x), loaded.signatures["serving_default"](x=tf.constant(x)), loaded(tf.constant(x))):
+        np.testing.assert_allclose(made["y"].numpy(), x @ weights[0] @ weights[1], rtol=1e-4, atol=1e-4)
+    assert set(loaded.parameters) == expected
+    nodes = {n.name: n for n in _model_function(tmp_path / "m").node_def}
+    for index in range(2):
+        name = f"layers.{index}.weight"
+        if name not in expected:
+            content = nodes[name].attr["value"].tensor
+            np.testing.assert_array_equal(tf.make_ndarray(content), weights[index])
+    record = json.loads((tmp_path / "m" / RECORD).read_text())
+    assert {n for n, w in record["weights"].items() if "variable" in w} == expected
+    assert record["weights"]["layers.1.weight"].get("nodes", ["__inference_model/layers.1.weight"]) == [
+        "__inference_model/layers.1.weight"
+    ]
+
+
+def _model_function(folder: Path) -> object:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    functions = proto.meta_graphs[0].graph_def.library.function
+    return next(f for f in functions if f.signature.name == "__inference_model")
+
+
+def test_the_same_model_gives_the_same_bytes_and_nothing_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameters, "FREEZE_LIMIT", 40_000)
+    weights = [np.full(s, 0.01, np.float32) for s in ((96, 96), (96, 64))]
+    for name in ("a", "b"):
+        write_saved_model(lazy_chain([96, 96, 64], weights.__getitem__), tmp_path / name)
+    files = {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    assert {str(f) for f in files} >= {"saved_model.pb", RECORD, "variables/variables.index"}
+    for file in files:
+        held = (tmp_path / "a" / file).read_bytes()
+        assert held == (tmp_path / "b" / file).read_bytes(), file
+        for secret in (tmp_path, Path.home() / "", Path(__file__).parents[3], Path(tf.__file__).parent):
+            assert str(secret).encode() not in held or str(secret) == "/"
+        assert b".py" not in held
+
+
+def test_odd_signatures_are_saved(tmp_path: Path) -> None:
+    texts = {
+        "none": "g () => (float[2] y) { y = Constant <value_floats = [1.0, 2.0]> () }",
+        "text": "g (string[n] x) => (string[n] y) { y = Identity (x) }",
+        "scalar": "g (float x) => (float x, float y) { y = Relu (x) }",
+        "half": "g (bfloat16[n] x) => (bfloat16[n] y) { y = Identity (x) }",
+    }
+    for name, text in texts.items():
+        write_saved_model(hub(f'<ir_version: 10, opset_import: ["" : 20]> {text}'), tmp_path / name)
+    load = {name: tf.saved_model.load(str(tmp_path / name)).signatures["serving_default"] for name in texts}
+    assert load["none"]()["y"].numpy().tolist() == [1, 2]
+    assert load["text"](x=tf.constant(["é", ""]))["y"].numpy().tolist() == ["é".encode(), b""]
+    assert {k: float(v) for k, v in load["scalar"](x=tf.constant(-3.0)).items()} == {"x": -3, "y": 0}
+    assert load["half"](x=tf.constant([1.5], tf.bfloat16))["y"].dtype == tf.bfloat16
+
+
+def test_weights_of_a_loop_stand_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight that both branches use is one constant, outside of them."""
+    monkeypatch.setattr(parameters, "INLINE_LIMIT", 0)
+    row = ", ".join(["0.5"] * 2048)
+    model = hub(
+        f"""
+        <ir_version: 10, opset_import: ["" : 20]>
+        g (bool c, float[2048] x) => (float[2048] y) <float[2048] w = {{{row}}}>
+        {{
+            y = If (c) <then_branch = t () => (float[2048] a) {{ a = Add (x, w) }},
+                        else_branch = e () => (float[2048] b) {{ b = Mul (x, w) }}>
+        }}
+        """
+    )
+    write_saved_model(model, tmp_path / "m")
+    assert (tmp_path / "m/saved_model.pb").stat().st_size < 2 * 8192 + 60_000
+    call = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+    x = tf.fill([2048], 4.0)
+    assert [float(call(c=tf.constant(c), x=x)["y"][7]) for c in (True, False)] == [4.5, 2.0]
+    assert json.loads((tmp_path / "m" / RECORD).read_text())["weights"]["w"]["nodes"] == ["__inference_model/w"]
