@@ -14,6 +14,7 @@ from isthmus.writers.tensorflow.ops._dims import (
     from_front,
     is_known,
     nonnegative,
+    output_rank,
     partial,
     product,
     shape_of,
@@ -67,23 +68,20 @@ def flat_places(at: tf.Tensor, sizes: list[Any], axis: int) -> tf.Tensor:
 
 @lower("GatherND")
 def gather_nd(c, x, indices: Host, *, batch_dims):
-    depth = indices.shape[-1]
-    if depth is None:
-        c.refuse("TensorFlow must know how many axes an index of GatherND spans")
-    sizes = dims(with_rank(x, c.rank()))[batch_dims : batch_dims + depth]
-    return tf.gather_nd(x, nonnegative(indices, shape_of(sizes)), batch_dims=batch_dims)
+    depth = dim(tf.convert_to_tensor(indices), -1)
+    sizes = shape_of(dims(with_rank(x, c.rank())))[batch_dims:]
+    return with_rank(tf.gather_nd(x, nonnegative(indices, sizes[:depth]), batch_dims=batch_dims), output_rank(c))
 
 
 @lower("Slice")
 def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None):
     """Bounds beyond the axis are clamped, as strided_slice does."""
     rank = c.rank()
+    if axes is None and starts.shape[0] is None:
+        axes = tf.range(tf.size(starts, tf.int64))
     if axes is not None and not is_known(axes):
         return with_rank(_sliced_anywhere(x, rank, starts, ends, axes, steps), rank)
-    count = starts.shape[0]
-    if count is None:
-        c.refuse("TensorFlow cannot slice along a number of axes that is known at run time only")
-    order = range(count) if axes is None else [from_front(int(a), rank) for a in axes]
+    order = range(starts.shape[0]) if axes is None else [from_front(int(a), rank) for a in axes]
     begin: list[Any] = [0] * rank
     end: list[Any] = [0] * rank
     stride: list[Any] = [1] * rank

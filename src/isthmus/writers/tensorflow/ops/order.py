@@ -119,7 +119,7 @@ def non_max_suppression(
     Of equal scores the lower index wins, in TensorFlow's kernel as in ONNX Runtime.
     """
     if center_point_box:
-        x, y, w, h = tf.unstack(boxes, axis=-1)
+        x, y, w, h = (boxes[..., i] for i in range(4))
         boxes = tf.stack([y - h / 2, x - w / 2, y + h / 2, x + w / 2], axis=-1)
     boxes, scores = with_rank(boxes, 3), with_rank(scores, 3)
     classes = tf.cast(dim(scores, 1), tf.int64)

@@ -32,10 +32,7 @@ def _margins(c: Any, pads: Any, axes: Any) -> list[Margin]:
     """One margin an axis of the input."""
     rank = c.rank()
     if axes is not None and not is_known(axes):
-        length = axes.shape.num_elements()
-        if length is None:
-            c.refuse("TensorFlow cannot pad along a number of axes that is known at run time only")
-        pairs = tf.reshape(tf.cast(pads, tf.int64), [2, length])
+        pairs = tf.reshape(tf.cast(pads, tf.int64), [2, -1])
         where = tf.cast(axes, tf.int64) % rank
         full = tf.scatter_nd(where[:, None], tf.transpose(pairs), np.array([rank, 2], np.int64))
         return [(full[i, 0], full[i, 1]) for i in range(rank)]

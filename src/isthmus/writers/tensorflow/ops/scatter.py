@@ -37,9 +37,7 @@ def scatter_elements(c, x, indices: Host, updates, *, reduction, axis):
 
 @lower("ScatterND")
 def scatter_nd(c, x, indices: Host, updates, *, reduction):
-    depth = indices.shape[-1]
-    if depth is None:
-        c.refuse("TensorFlow must know how many axes an index of ScatterND spans")
+    depth = c.rank(1) - 1 + c.rank() - c.rank(2)  # how many axes an index spans
     sizes = dims(with_rank(x, c.rank()))
     at = nonnegative(indices, shape_of(sizes[:depth]))
     if reduction == "mul":  # the product needs one number a slice
