@@ -10,7 +10,7 @@ from nets import NETS, Net, hub_of
 from isthmus.hub.canonical import check_canonical
 from isthmus.hub.schema import op_names
 from isthmus.passes.layout.rewrite import transposes
-from isthmus.passes.pipelines import for_onnx, for_tensorflow
+from isthmus.passes.pipelines import for_tensorflow
 
 EVERY_OPERATOR = {("", op): None for op in op_names()}
 

@@ -20,6 +20,9 @@ _SMALL = 4 << 10
 _LARGE = 4 << 20
 """Operands above this many bytes are only ever transposed, and lazily."""
 
+_GENERATORS = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})
+"""Operators whose result may be far larger than their operands."""
+
 
 class FoldConstants(HubPass):
     """Compute what depends on constants only, and the shapes that are known; take the branch of a known condition.
@@ -89,9 +92,8 @@ class FoldConstants(HubPass):
             reasons.decline(node, "an operand may be a parameter that trains")
             return None
         size = _result_bytes(node)
-        if size is None and node.op_type in ("Expand", "Tile", "ConstantOfShape", "Range"):
-            reasons.decline(node, "the size of its result is not known")
-            return None
+        if size is None and node.op_type in _GENERATORS:
+            size = _generated_bytes(node, [known(v) for v in node.inputs])
         if size is not None and size > max(_SMALL, held):
             reasons.decline(node, "its result is larger than its operands")
             return None
@@ -150,6 +152,23 @@ def _result_bytes(node: ir.Node) -> int | None:
             return None
         total += math.ceil(math.prod(d for d in shape if isinstance(d, int)) * value.dtype.itemsize)
     return total
+
+
+def _generated_bytes(node: ir.Node, given: list[Array | None]) -> int:
+    """How large the result of a generator will be; its operands are known."""
+    first, *rest = [np.zeros(0) if array is None else array for array in given]
+    match node.op_type:
+        case "Range":
+            count = abs(float(rest[0].reshape(-1)[0]) - float(first.reshape(-1)[0])) / abs(
+                float(rest[1].reshape(-1)[0])
+            )
+        case "Tile":
+            count = math.prod(rest[0].tolist()) * first.size
+        case "Expand":
+            count = math.prod(max(int(d), 1) for d in rest[0]) * first.size
+        case _:
+            count = math.prod(first.tolist())
+    return math.ceil(count) * 8
 
 
 def _settle(edit: Editor, node: ir.Node, results: list[Array]) -> None:

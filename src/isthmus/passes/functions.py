@@ -89,7 +89,16 @@ def _body(node: ir.Node) -> onnx.FunctionProto | None:
         return None
     body = onnx.FunctionProto()
     body.ParseFromString(found)
+    _make_every_output(body)
     return body if body.node else None
+
+
+def _make_every_output(body: onnx.FunctionProto) -> None:
+    """A body made for one call leaves out what that call does not want, and yet declares it."""
+    made = {name for node in body.node for name in node.output}
+    for name in body.output:
+        if name not in made:
+            body.node.append(onnx.helper.make_node("Identity", [body.input[0]], [name]))
 
 
 def _type_bytes(value: ir.Value | None) -> bytes:

@@ -6,6 +6,7 @@ from isthmus.hub.model import Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.passes.base import HubPass, Repeat, run
 from isthmus.passes.cleanup import RemoveDead, RemoveNoOps, ShareEqual
+from isthmus.passes.contrib.decompose import DecomposeContrib
 from isthmus.passes.dims import SimplifyShapes
 from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
@@ -24,6 +25,7 @@ def for_tensorflow(hub: Hub, table: LoweringTable, *, trainable: bool = False, o
 def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options) -> tuple[HubPass, ...]:
     """In order. What AssignLayout is given must be final, for it reads shapes; after it only leftovers are swept."""
     return (
+        DecomposeContrib(table),
         simplify(trainable=trainable),
         ExpandFunctions(table),
         simplify(trainable=trainable),

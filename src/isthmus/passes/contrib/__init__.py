@@ -1,0 +1,1 @@
+"""Operators of com.microsoft that are plain compositions of standard ones."""
