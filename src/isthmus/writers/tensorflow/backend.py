@@ -13,6 +13,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.walk import Refusal
+from isthmus.writers.tensorflow.narrow import from_bits, is_narrow
 
 
 class Weights(Protocol):
@@ -85,7 +86,10 @@ def tensor_of(tensor: ir.TensorProtocol, name: str | None = None) -> tf.Tensor:
     array = tensor.numpy()
     if tensor.dtype == ir.DataType.STRING:
         return tf.constant(array.astype(object), dtype=tf.string, name=name)
-    return tf.constant(array, dtype=dtype_of(tensor.dtype), name=name)
+    dtype = dtype_of(tensor.dtype)
+    if array.size == 1 and is_narrow(dtype):  # such an element tf.constant would write by its type
+        return from_bits(tf.constant(array.view(np.uint8)), dtype)
+    return tf.constant(array, dtype=dtype, name=name)
 
 
 def dtype_of(dtype: ir.DataType) -> tf.DType:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.types import Dim
-from isthmus.writers.tensorflow.ops._narrow import (
+from isthmus.writers.tensorflow.narrow import (
     NARROW_INTS,
     is_narrow,
     narrow_float,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.walk import Context
-from isthmus.writers.tensorflow.ops._narrow import bits_of, from_bits, is_narrow
+from isthmus.writers.tensorflow.narrow import bits_of, from_bits, is_narrow
 
 
 def is_known(value: Any) -> bool:

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.writers.tensorflow.backend import dtype_of
+from isthmus.writers.tensorflow.narrow import bits_of, from_bits, is_narrow
 from isthmus.writers.tensorflow.ops._common import convert
-from isthmus.writers.tensorflow.ops._narrow import bits_of, from_bits, is_narrow
 
 table = Lowerings()
 lower, alias = table.lower, table.alias

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.writers.tensorflow.narrow import is_narrow
 from isthmus.writers.tensorflow.ops._common import convert
-from isthmus.writers.tensorflow.ops._narrow import is_narrow
 
 table = Lowerings()
 lower, alias = table.lower, table.alias

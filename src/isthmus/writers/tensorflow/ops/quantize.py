@@ -6,8 +6,8 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.writers.tensorflow.narrow import NARROW_INTS
 from isthmus.writers.tensorflow.ops._common import HALVES, convert, dim, dims, positive
-from isthmus.writers.tensorflow.ops._narrow import NARROW_INTS
 from isthmus.writers.tensorflow.ops.cast import target_type
 from isthmus.writers.tensorflow.ops.linalg import product
 

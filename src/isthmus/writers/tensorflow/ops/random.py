@@ -10,8 +10,8 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.writers.tensorflow.narrow import is_narrow
 from isthmus.writers.tensorflow.ops._common import FLOATS, convert, in_wider
-from isthmus.writers.tensorflow.ops._narrow import is_narrow
 from isthmus.writers.tensorflow.ops.cast import target_type
 
 table = Lowerings()

@@ -111,6 +111,8 @@ def _dft_of_any_axis(x, length, axis, inverse, onesided):
 
 def _complex(x):
     real = x[..., 0]
+    if x.shape[-1] is None:  # one component or two: after this, two at least
+        x = tf.concat([x, tf.zeros_like(x)], -1)
     return tf.complex(real, tf.zeros_like(real) if x.shape[-1] == 1 else x[..., 1])
 
 

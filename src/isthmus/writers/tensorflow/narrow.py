@@ -44,13 +44,12 @@ def narrow_float(x: tf.Tensor, dtype: tf.DType, *, saturate: bool) -> tf.Tensor:
     What lies beyond the type's range becomes its largest value if ``saturate``, else infinity or NaN, whichever the
     type has. float4 has neither and always saturates.
     """
-    finite = np.sort(_finite(dtype))
-    boundary = _midpoints(dtype)
+    middles = _midpoints(dtype)
     magnitude = tf.abs(x)
-    below = tf.searchsorted(boundary, tf.reshape(magnitude, [-1]), side="left")
-    at_most = tf.searchsorted(boundary, tf.reshape(magnitude, [-1]), side="right")
-    code = tf.reshape(tf.where(below % 2 == 0, below, at_most), tf.shape(x))
-    top, sign_bit = len(finite) - 1, 8 if dtype == FLOAT4 else 128
+    at_most = tf.raw_ops.Bucketize(input=magnitude, boundaries=middles.tolist())
+    below = tf.raw_ops.Bucketize(input=magnitude, boundaries=np.nextafter(middles, np.float32(np.inf)).tolist())
+    code = tf.where(below % 2 == 0, below, at_most)
+    top, sign_bit = len(middles) - 1, 8 if dtype == FLOAT4 else 128
     beyond, nan = _beyond_codes(dtype)
     code = tf.minimum(code, top) if saturate or dtype == FLOAT4 else tf.where(code > top, beyond, code)
     negative = tf.bitcast(x, tf.int32) < 0
