@@ -84,7 +84,7 @@ def _result(case: Any, folder: Path) -> Result:
     except IsthmusError as error:
         return Result(case.name, not before, False, True, str(error))
     after = _judged(target.read_bytes(), model, case)
-    return Result(case.name, not before, not after, False, before or after)
+    return Result(case.name, not before, not after, False, after or before)
 
 
 def _judged(data: bytes, model: onnx.ModelProto, case: Any) -> str:
@@ -118,8 +118,10 @@ def _data(case: Any, model: onnx.ModelProto) -> Iterator[tuple[Sequence[Any], Se
 
 
 def _array(value: Any) -> Any:
-    """Types that numpy lacks come as protos."""
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    """Types that numpy lacks come as protos, some scalars without their array."""
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _required(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

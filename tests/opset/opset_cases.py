@@ -286,3 +286,63 @@ def _group_norm(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarra
     groups = x.reshape(2, 2, -1)
     normal = (groups - groups.mean(2, keepdims=True)) / np.sqrt(groups.var(2, keepdims=True) + np.float32(1e-5))
     return (normal * scale[:, None] + bias[:, None]).reshape(x.shape)
+
+
+def _shift(x: np.ndarray, by: np.ndarray, bits: int, left: bool) -> np.ndarray:
+    rows = []
+    for a, n in zip(x.tolist(), by.tolist(), strict=True):
+        if not 0 <= n < bits:
+            rows.append(0 if left or a >= 0 else -1)
+        else:
+            value = (a << n) if left else (a >> n)
+            rows.append((value + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1)))
+    return np.asarray(rows, x.dtype)
+
+
+_SHIFTED = (3, -3, 100, -128, 127, -1, 5, -5)
+_BY = (1, 1, 3, 7, 0, 9, -1, 6)
+
+
+def _shift_case(dtype: str, direction: str) -> tuple[Case, Expected]:
+    bits = int(dtype[3:])
+    x, by = np.asarray(_SHIFTED, dtype), np.asarray(_BY, dtype)
+    weights = "{} = {{{}}}".format
+    head = f"{dtype}[8] "
+    return (
+        Case(
+            28,
+            f'y = BitShift<direction="{direction}">(a, b) z = Identity(x)',
+            "float[1] x",
+            f"{dtype}[8] y, float[1] z",
+            weights(head + "a", ",".join(map(str, _SHIFTED))) + ", " + weights(head + "b", ",".join(map(str, _BY))),
+        ),
+        lambda f: (_shift(x, by, bits, direction == "LEFT"), f["x"]),
+    )
+
+
+_CRD = Case(28, 'y = SpaceToDepth<blocksize=2, mode="CRD">(x)', "float[N,3,4,6] x")
+_RANGE = "float s = {0.0}, float e = {2.0}, float d = {0.5}"
+_HALVES = "a = Cast<to=10>(s) b = Cast<to=10>(e) c = Cast<to=10>(d)"
+
+FROM_ABOVE: tuple[tuple[Case, Expected], ...] = (
+    *(_shift_case(dtype, side) for dtype in ("int8", "int16", "int32", "int64") for side in ("LEFT", "RIGHT")),
+    (Case(28, "y = Mod(x, z)", "float[9] x, float[9] z"), lambda f: np.mod(f["x"], f["z"])),
+    (Case(28, "y = Mod<fmod=1>(x, z)", "float[9] x, float[9] z"), lambda f: np.fmod(f["x"], f["z"])),
+    (
+        Case(28, "y = Celu<alpha=2.0>(x)", "double[2,3] x", "double[] y"),
+        lambda f: np.maximum(f["x"], 0) + np.minimum(0, 2 * (np.exp(f["x"] / 2) - 1)),
+    ),
+    (
+        _CRD,
+        lambda f: f["x"].reshape(2, 3, 2, 2, 3, 2).transpose(0, 1, 3, 5, 2, 4).reshape(2, 12, 2, 3),
+    ),
+    (
+        Case(28, 'y = SpaceToDepth<blocksize=2, mode="DCR">(x)', "float[N,3,4,6] x"),
+        lambda f: f["x"].reshape(2, 3, 2, 2, 3, 2).transpose(0, 3, 5, 1, 2, 4).reshape(2, 12, 2, 3),
+    ),
+    (
+        Case(27, f"{_HALVES} r = Range(a, b, c) y = Add(x, r)", "float16[4] x", "float16[] y", _RANGE),
+        lambda f: f["x"] + np.arange(0, 2, 0.5).astype(np.float16),
+    ),
+)
+"""Models of opsets that the hub has not reached."""

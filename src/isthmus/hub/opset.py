@@ -14,6 +14,7 @@ from isthmus.hub.provenance import where
 from isthmus.hub.schema import history_of
 from isthmus.hub.upgrades import RULES
 from isthmus.hub.upgrades.base import Names, Refused, Step
+from isthmus.hub.upgrades.descents import DESCENTS
 from isthmus.types import Blocker
 
 FLOOR = 18
@@ -67,13 +68,13 @@ def _move(node: ir.Node, version: int, names: Names, blockers: list[Blocker]) ->
         node, version = waiting.pop()
         try:
             if version > HUB_OPSET:
-                _relabel_down(node, version)
-                continue
-            made, changed = _lift(node, version, names)
+                made, changed = _descend(node, version, names)
+            else:
+                made, changed = _lift(node, version, names)
         except Refused as refusal:
             blockers.append(refusal.blocker)
             continue
-        waiting += [(new, new.version or version) for new in made]
+        waiting += [(new, min(new.version or version, HUB_OPSET)) for new in made]
         yield from changed
 
 
@@ -105,11 +106,21 @@ def _last_in_force(op: str, version: int) -> int:
     return in_force.since_version - 1 if in_force is not None and in_force.deprecated else version
 
 
-def _relabel_down(node: ir.Node, version: int) -> None:
+def _descend(node: ir.Node, version: int, names: Names) -> tuple[list[ir.Node], list[str]]:
+    """Relabel a node of a newer opset where the hub's means the same; rewrite it where the hub's words can say it."""
     problem = next((p for p in _problems_down(node, version, HUB_OPSET) if p), "")
-    if problem:
-        raise Refused(Blocker(node.op_type, problem, where=where(node)))
     node.version = None
+    if not problem:
+        _speak(node, version, HUB_OPSET)
+        return [], []
+    if node.op_type not in DESCENTS:
+        raise Refused(Blocker(node.op_type, problem, where=where(node)))
+    step = Step(node, HUB_OPSET, names)
+    DESCENTS[node.op_type](step)
+    left = "" if step.replaced else next((p for p in _problems_down(node, version, HUB_OPSET) if p), "")
+    if left:
+        raise Refused(Blocker(node.op_type, left, where=where(node)))
+    return step.made, [f"{node.op_type} → {HUB_OPSET}: {node.name}"]
 
 
 # ---- down -------------------------------------------------------------------------------------------
@@ -135,7 +146,7 @@ def to_opset(model: ir.Model, version: int | None = None) -> int:
     if blockers:
         raise Unsupported(f"opset {version} cannot hold this model", blockers)
     for node in nodes:
-        _speak(node, version)
+        _speak(node, HUB_OPSET, version)
     model.graph.opset_imports[ONNX] = version
     return version
 
@@ -243,9 +254,9 @@ def _adapter(node: ir.Node, new: Schema) -> dict[str, str] | None:
     return None
 
 
-def _speak(node: ir.Node, version: int) -> None:
+def _speak(node: ir.Node, start: int, version: int) -> None:
     """Write a node that fits ``version`` in that version's words: defaults it lacks go, renamed values return."""
-    for old, new in _steps_down(node.op_type, HUB_OPSET):
+    for old, new in _steps_down(node.op_type, start):
         if new.since_version <= version or old is None:
             return
         renamed = _adapter(node, new)

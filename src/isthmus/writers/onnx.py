@@ -69,7 +69,7 @@ def blockers(hub: Hub, options: Options) -> list[Blocker]:
     for graph in hub.model.graphs():
         for node in graph:
             if not _known(node):
-                reason = f"neither ONNX nor ONNX Runtime has an operator {op_name(node)}"
+                reason = f"ONNX Runtime has no operator {op_name(node)}, nor has the standard domain of ONNX"
                 found.append(Blocker(op_name(node), reason, "replace it by standard operators", where(node)))
             elif options.opset is not None and node.domain == ONNX:
                 needs = lowest_version(node, floor=1)
