@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import onnx_ir as ir
 import torch
 
 from isthmus.readers.torch.quiet import quiet
-from isthmus.readers.torch.translations import decompositions, translations
+from isthmus.readers.torch.translations import translations
 
 EXPORT_OPSET = 23
 """The first opset with Attention and RMSNormalization; the hub's own steps lead on from there."""
@@ -22,7 +21,6 @@ def emit(program: torch.export.ExportedProgram, *, trainable: bool) -> ir.Model:
         torch.onnx.errors.OnnxExporterError: an operator has no translation.
     """
     with quiet():
-        program = _decomposed(program)
         exported = torch.onnx.export(
             program,
             (),
@@ -35,21 +33,6 @@ def emit(program: torch.export.ExportedProgram, *, trainable: bool) -> ir.Model:
     if exported is None:  # pragma: no cover - only for the old exporter
         raise torch.onnx.errors.OnnxExporterError("no program came back")
     return exported.model
-
-
-def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """``program`` after our own decompositions, where it holds any operator they are for."""
-    table = decompositions()
-    if not any(target in table for target in targets(program)):
-        return program
-    return program.run_decompositions(table)
-
-
-def targets(program: torch.export.ExportedProgram) -> Iterable[object]:
-    """What every call in the program calls, subgraphs included."""
-    for module in program.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            yield from (node.target for node in module.graph.nodes if node.op == "call_function")
 
 
 def missing_operators(error: BaseException) -> tuple[str, ...]:

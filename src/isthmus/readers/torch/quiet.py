@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -55,3 +57,21 @@ def undisturbed(module: torch.nn.Module) -> Iterator[None]:
             module.train(flags[0][1])
         for part, training in flags:
             part.training = training
+
+
+@contextmanager
+def silent_descriptors() -> Iterator[None]:
+    """Standard output and error closed for C++ as well: the TorchScript exporter prints its graph on failure."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        for descriptor, saved in zip((1, 2), kept, strict=True):
+            os.dup2(saved, descriptor)
+            os.close(saved)
+        os.close(nowhere)

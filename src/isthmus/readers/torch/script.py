@@ -17,7 +17,7 @@ from isthmus.readers.torch.capture import one_line, refusals
 from isthmus.readers.torch.dims import Axes, Free, asked_axes, ranges
 from isthmus.readers.torch.feeds import Feeds, feeds_of, resized
 from isthmus.readers.torch.graph import Graph
-from isthmus.readers.torch.quiet import quiet, undisturbed
+from isthmus.readers.torch.quiet import quiet, silent_descriptors, undisturbed
 from isthmus.readers.torch.structure import leaf_names, output_names, plain_outputs
 from isthmus.types import Blocker, Options
 
@@ -119,7 +119,7 @@ def _exported(
         if kept:
             free[name] = kept
     training = torch.onnx.TrainingMode.PRESERVE if options.trainable else torch.onnx.TrainingMode.EVAL
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(), silent_descriptors():
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             module,

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
+from isthmus.readers.torch.translations import (
+    attention,
+    linalg,
+    losses,
+    order,
+    pointwise,
+    pooling,
+    recurrent,
+    scatter,
+    special,
+)
+
 
 def translations(*, trainable: bool) -> dict[Any, Callable[..., Any]]:
-    """The ``custom_translation_table`` of torch.onnx.export: operator overload → function emitting ONNX."""
-    return {}
+    """The ``custom_translation_table`` of torch.onnx.export: operator overload → function emitting ONNX.
 
-
-def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Operators rewritten in terms of other ATen operators before translation."""
-    return {}
+    ``trainable`` keeps dropout, which is nothing at inference, as an operator that is switched off.
+    """
+    families = (attention, linalg, losses, order, pointwise, pooling, recurrent, scatter, special)
+    table: dict[Any, Callable[..., Any]] = {}
+    for family in families:
+        table |= family.TRANSLATIONS
+    if trainable:
+        table[torch.ops.aten.dropout.default] = pointwise.dropout
+    return table
