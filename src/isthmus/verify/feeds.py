@@ -130,10 +130,11 @@ def load_inputs(given: Any, signature: Signature) -> dict[str, Value]:
 
 def _from_archive(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise UsageError(f"{path} holds one array without a name", hint="save it with np.savez(path, name=…)")
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            _require_archive(path, file.read(8))
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UsageError(f"there is no file {path}") from error
     except (zipfile.BadZipFile, EOFError, OSError) as error:
@@ -142,6 +143,17 @@ def _from_archive(path: Path) -> dict[str, Array]:
         raise UnsafeInput(
             f"{path} holds pickled objects, and unpickling runs code", hint="save plain arrays with np.savez"
         ) from error
+
+
+def _require_archive(path: Path, head: bytes) -> None:
+    """Numpy takes whatever it does not know for a pickle; say what it is instead."""
+    if head.startswith(b"PK"):
+        return
+    if head.startswith(b"\x93NUMPY"):
+        raise UsageError(f"{path} holds one array without a name", hint="save it with np.savez(path, name=…)")
+    if head.startswith(b"\x80"):
+        raise UnsafeInput(f"{path} is a pickle, and unpickling runs code", hint="save plain arrays with np.savez")
+    raise UsageError(f"{path} is no .npz", hint="write it with np.savez(path, name=…)")
 
 
 def _as_value(item: Any) -> Value:

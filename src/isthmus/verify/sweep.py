@@ -59,13 +59,13 @@ class Sweep:
         dims = self.dims
         if level >= len(_POLICIES):
             near = {key: _near(self.known.get(key, 2), sample, level - len(_POLICIES)) for key in dims}
-            return {**near, **self._offers(dims, sample)}
+            return {**near, **self._offers(dims, sample + level)}
         chosen: dict[str, int] = {}
         places = dict.fromkeys(dims.values(), 0)
         for key, role in dims.items():
             chosen[key] = _POLICIES[level](role, places[role], sample, list(dims.values()).count(role))
             places[role] += 1
-        return {**chosen, **self._offers(dims, sample)}
+        return {**chosen, **self._offers(dims, sample + level)}
 
     def shape(self, name: str, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
         """The shape of one input at these sizes; ``None`` where its rank is unknown."""
@@ -77,9 +77,9 @@ class Sweep:
             for axis, d in enumerate(shape)
         )
 
-    def _offers(self, dims: Mapping[str, Role], sample: int) -> dict[str, int]:
+    def _offers(self, dims: Mapping[str, Role], turn: int) -> dict[str, int]:
         offers = ((place, key, self.offered.get(key)) for place, key in enumerate(dims))
-        return {key: offer[(sample + place) % len(offer)] for place, key, offer in offers if offer}
+        return {key: offer[(turn + place) % len(offer)] for place, key, offer in offers if offer}
 
 
 def dim_key(name: str, axis: int, dim: str | None) -> str:

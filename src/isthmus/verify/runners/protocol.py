@@ -24,6 +24,10 @@ DEFAULT = "default"
 """The variant that every runner has: the model as its framework runs it when left alone."""
 
 
+_REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a model's own code raises where its inputs do not fit."""
+
+
 class ModelRaised(RunnerFailed):
     """The model itself raised on these inputs; its process lives on and other inputs may work."""
 
@@ -57,7 +61,8 @@ class Runner(Loaded, Protocol):
 class LiveRunner:
     """A model that lives in the caller's own process, where it cannot be shipped elsewhere.
 
-    ``calls`` maps each variant to a function from named arrays to named outputs; ``default`` comes first.
+    ``calls`` maps each variant to a function from named arrays to named outputs; ``default`` comes first. What
+    Python code raises on inputs that it does not take becomes ``ModelRaised``, as a worker would have it.
     """
 
     name: str
@@ -69,7 +74,10 @@ class LiveRunner:
         return tuple(self.calls)
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
-        return dict(self.calls[variant](dict(feeds)))
+        try:
+            return dict(self.calls[variant](dict(feeds)))
+        except _REFUSALS as error:
+            raise ModelRaised(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Nothing to end: the model belongs to the caller."""

@@ -39,7 +39,7 @@ class _SavedModel:
         tf = require(_TENSORFLOW, "a SavedModel is judged by running it there")
         try:
             self._model = tf.saved_model.load(source)  # kept: the functions hold their variables only weakly
-        except (OSError, tf.errors.OpError) as error:
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InvalidModel(f"TensorFlow cannot load {Path(source).name}: {error}") from error
         self._tf = tf
         self._call = self._model.signatures[_chosen(tuple(self._model.signatures), signature, source)]

@@ -1,0 +1,204 @@
+"""The whole judgement, over live runners and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import judged_nets as nets
+import numpy as np
+import pytest
+
+from isthmus.errors import RunnerFailed, UsageError
+from isthmus.types import Options, Signature, TensorSpec, Verdict
+from isthmus.verify.feeds import Feeds
+from isthmus.verify.judge import judge
+from isthmus.verify.runners.process import ProcessRunner
+from isthmus.verify.runners.protocol import LiveRunner
+
+Call = Callable[[dict], Mapping]
+X = TensorSpec("x", "float32", ("n", "m"))
+PLAIN = Signature((X,), (TensorSpec("y", "float32", ("n", "m")),))
+
+
+def live(name: str, signature: Signature = PLAIN, /, **calls: Call) -> LiveRunner:
+    return LiveRunner(name, signature, {key.replace("_", " "): call for key, call in calls.items()})
+
+
+def judged(reference: Call, candidate: Call, signature: Signature = PLAIN, **options: object) -> Verdict:
+    settings = Options(**options)
+    feeds = Feeds(signature, samples=settings.samples, seed=settings.seed)
+    one, other = live("one", signature, default=reference), live("other", signature, default=candidate)
+    return judge(one, other, feeds, options=settings)
+
+
+def double(feeds: dict) -> Mapping:
+    return {"y": feeds["x"] * 2}
+
+
+def test_the_same_function_agrees_exactly_at_several_sizes() -> None:
+    verdict = judged(double, double)
+    assert verdict
+    assert [c.grade for c in verdict.comparisons] == ["exact"]
+    assert [dict(s.sizes) for s in verdict.samples] == [{"n": 2, "m": 5}, {"n": 3, "m": 7}, {"n": 1, "m": 9}]
+    assert (verdict.reference, verdict.candidate, verdict.notes) == ("one", "other", ())
+
+
+def test_an_error_at_one_size_only_is_found() -> None:
+    def fixed(feeds: dict) -> Mapping:
+        return {"y": feeds["x"] * (2 if feeds["x"].shape[0] != 3 else 2.5)}
+
+    verdict = judged(double, fixed)
+    assert not verdict
+    assert verdict.comparisons[0].grade == "wrong"
+
+
+def test_a_candidate_that_fails_at_a_size_disagrees_and_says_where() -> None:
+    def stubborn(feeds: dict) -> Mapping:
+        return {"y": feeds["x"].reshape(2, 5) * 2}
+
+    verdict = judged(double, stubborn)
+    assert not verdict
+    assert verdict.comparisons[0].detail.startswith("the result fails on n=3, m=7: ValueError: cannot reshape")
+
+
+@pytest.mark.parametrize(
+    ("made", "output", "detail"),
+    [
+        (lambda feeds: {"z": feeds["x"] * 2}, "y", "the result has no such output; it has z"),
+        (lambda feeds: {**double(feeds), "z": feeds["x"]}, "z", "the reference has no such output"),
+    ],
+)
+def test_outputs_go_by_name(made: Call, output: str, detail: str) -> None:
+    verdict = judged(double, made)
+    assert not verdict
+    assert {c.output: c.detail for c in verdict.comparisons}[output] == detail
+
+
+def test_inputs_go_by_name() -> None:
+    other = Signature((TensorSpec("renamed", "float32", ("n", "m")),), PLAIN.outputs)
+    verdict = judge(live("one", default=double), live("other", other, default=double), Feeds(PLAIN))
+    assert not verdict
+    assert "wants inputs that the reference has not: renamed" in verdict.comparisons[0].detail
+
+
+def test_an_input_that_the_result_dropped_is_noted() -> None:
+    both = Signature((X, TensorSpec("unused", "float32", ("n",))), PLAIN.outputs)
+    verdict = judge(live("one", both, default=double), live("other", default=double), Feeds(both))
+    assert verdict
+    assert [note.text for note in verdict.notes] == ["the result takes no input unused"]
+
+
+def test_sizes_that_the_reference_refuses_are_replaced_and_noted() -> None:
+    def strided(feeds: dict) -> Mapping:
+        x = feeds["x"]
+        return {"y": x.reshape(x.shape[0], 16, -1)}
+
+    verdict = judged(strided, strided)
+    assert verdict
+    assert all(sample.sizes["m"] % 16 == 0 for sample in verdict.samples)
+    assert len({sample.sizes["m"] for sample in verdict.samples}) > 1
+    assert "refused 1 choices of sizes, first n=2, m=5" in verdict.notes[0].text
+
+
+def test_a_dimension_that_never_moved_is_noted() -> None:
+    feeds = Feeds(PLAIN, samples=2, sizes={"m": [4]})
+    verdict = judge(live("one", default=double), live("other", default=double), feeds)
+    assert verdict
+    assert [note.text for note in verdict.notes] == ["judged at one size only: m at 4"]
+
+
+def test_a_reference_that_runs_on_nothing_is_no_judgement() -> None:
+    def broken(feeds: dict) -> Mapping:
+        raise ValueError("never")
+
+    with pytest.raises(RunnerFailed, match=r"runs on none of the inputs tried:\n  n=2, m=5: ValueError: never"):
+        judged(broken, double)
+
+
+def test_an_output_made_at_random_is_compared_by_its_spread_and_marked() -> None:
+    source = np.random.default_rng(0)
+
+    def noisy(factor: float) -> Call:
+        return lambda feeds: {"y": feeds["x"] * 2, "r": source.standard_normal((400,)).astype(np.float32) * factor}
+
+    verdict = judged(noisy(1.0), noisy(1.0))
+    assert verdict
+    assert {c.output: c.grade for c in verdict.comparisons} == {"y": "exact", "r": "noise"}
+    assert verdict.notes[0].topic == "random"
+    assert not judged(noisy(1.0), noisy(3.0))
+
+
+def test_the_verdict_says_with_which_way_of_the_reference_the_result_agrees() -> None:
+    def padded(feeds: dict) -> Mapping:
+        return {"y": np.where(feeds["x"] > 1, np.float32(0), feeds["x"] * 2)}
+
+    feeds = Feeds(PLAIN)
+    reference = live("one", default=padded, fast_path_off=double)
+    verdict = judge(reference, live("other", default=double), feeds)
+    assert verdict
+    assert verdict.reference == "one (fast path off)"
+    assert "computes differently with its fast path off" in verdict.notes[0].text
+    assert verdict.notes[0].text.endswith("agrees with its fast path off")
+    neither = judge(reference, live("other", default=lambda feeds: {"y": feeds["x"]}), feeds)
+    assert not neither
+    assert neither.notes[0].text.endswith("agrees with neither")
+
+
+def test_layouts_that_were_asked_for_are_brought_back() -> None:
+    image = Signature(
+        (TensorSpec("x", "float32", ("n", 3, "h", "w")),), (TensorSpec("y", "float32", ("n", 3, "h", "w")),)
+    )
+
+    def nhwc(feeds: dict) -> Mapping:
+        assert feeds["x"].shape[-1] == 3
+        return double(feeds)
+
+    assert judged(double, nhwc, image, input_layouts={"x": "NHWC"}, output_layouts={"y": "NHWC"})
+    with pytest.raises(UsageError, match="has 2 axes, which the layout 'NHWC' does not describe"):
+        judged(double, double, input_layouts={"x": "NHWC"})
+
+
+def test_the_users_own_tolerance_decides() -> None:
+    def off(feeds: dict) -> Mapping:
+        return {"y": feeds["x"] * 2 + np.float32(0.01)}
+
+    assert not judged(double, off)
+    assert judged(double, off, atol={"y": 0.02})
+    assert not judged(double, off, atol=0.001, rtol=0.0)
+
+
+@pytest.mark.onnxruntime
+def test_two_files_in_their_own_processes(tmp_path: Path) -> None:
+    paths = {k: nets.scale(tmp_path / f"{k}.onnx", k) for k in (2.0, 2.001)}
+    with ProcessRunner("onnx", paths[2.0]) as one, ProcessRunner("onnx", paths[2.001]) as other:
+        assert judge(one, one, Feeds(one.signature))
+        verdict = judge(one, other, Feeds(one.signature))
+    assert verdict.comparisons[0].grade == "drift"
+    assert verdict.comparisons[0].max_rel == pytest.approx(5e-4, rel=0.01)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_torchs_attention_fast_path_is_told_from_the_graph() -> None:
+    torch = pytest.importorskip("torch")
+    from isthmus.verify.runners.torch import SLOW_PATH, live_module, to_numpy, to_torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=True)
+    signature = Signature((TensorSpec("x", "float32", ("n", "m", 8)),), ())
+
+    def call(feeds: dict) -> Mapping:
+        x = to_torch(feeds["x"])
+        mask = torch.zeros(x.shape[:2], dtype=torch.bool)
+        mask[0, -1] = True
+        return {"y": to_numpy(encoder(x, src_key_padding_mask=mask))}
+
+    reference = live_module(encoder, call, signature)
+    assert reference.variants == ("default", SLOW_PATH)
+    slow = LiveRunner("result", signature, {"default": reference.calls[SLOW_PATH]})
+    verdict = judge(reference, slow, Feeds(signature))
+    assert verdict
+    assert verdict.reference.endswith(f"({SLOW_PATH})")
+    assert [note.topic for note in verdict.notes] == ["variants"]
