@@ -64,6 +64,9 @@ def _planar(x: tf.Tensor, w: tf.Tensor, window: Window, paddings: Sequence[Paddi
     # the depthwise kernel takes one stride for both axes; along an axis of size 1 any stride is the same
     strides = {s for s, size in zip(window.strides, x.shape[1:3], strict=True) if size != 1}
     if depthwise and len(strides) <= 1 and not window.dilated and _known_plane(w):
+        # With explicit paddings, TensorFlow's remapper fuses the bias into a oneDNN kernel that aborts the process.
+        if not isinstance(pads, str):
+            x, pads = padded(x, paddings), "VALID"
         return _depthwise(x, w, strides.pop() if strides else 1, pads, group)
     if group == 1 or tf.get_static_value(w) is not None:
         return tf.nn.conv2d(x, w, window.strides, pads, dilations=window.dilations)
@@ -74,14 +77,12 @@ def _known_plane(w: tf.Tensor) -> bool:
     return w.shape[0] is not None and w.shape[1] is not None
 
 
-def _depthwise(x: tf.Tensor, w: tf.Tensor, stride: int, pads: str | list[Padding], group: int) -> tf.Tensor:
-    explicit = [] if isinstance(pads, str) else [p for pair in pads for p in pair]
+def _depthwise(x: tf.Tensor, w: tf.Tensor, stride: int, pads: str, group: int) -> tf.Tensor:
     return tf.raw_ops.DepthwiseConv2dNative(
         input=x,
         filter=tf.reshape(w, [w.shape[0], w.shape[1], group, w.shape[3] // group]),
         strides=[1, stride, stride, 1],
-        padding="EXPLICIT" if explicit else pads,
-        explicit_paddings=explicit,
+        padding=pads,
     )
 
 
