@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from isthmus.verify.runners.protocol import DEFAULT, Loaded, require
 
 _TENSORFLOW = "tensorflow"
 _SERVING = "serving_default"
+_RECORD = "assets.extra/isthmus.json"
 
 
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
@@ -44,13 +46,18 @@ class _SavedModel:
         self._tf = tf
         self._call = self._model.signatures[_chosen(tuple(self._model.signatures), signature, source)]
         inputs = self._call.structured_input_signature[1]
+        self._keywords = {name: word for name, word in _keywords(Path(source)).items() if word in inputs}
+        names = {word: word for word in inputs} | {word: name for name, word in self._keywords.items()}
         self.signature = Signature(
-            tuple(_spec(name, inputs[name]) for name in sorted(inputs)),
+            tuple(_spec(names[word], inputs[word]) for word in sorted(inputs)),
             tuple(_spec(name, spec) for name, spec in sorted(self._call.structured_outputs.items())),
         )
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
-        given = {spec.name: self._tensor(spec, feeds[spec.name]) for spec in self.signature.inputs}
+        given = {
+            self._keywords.get(spec.name, spec.name): self._tensor(spec, feeds[spec.name])
+            for spec in self.signature.inputs
+        }
         return {name: _value(output) for name, output in self._call(**given).items()}
 
     def _tensor(self, spec: TensorSpec, value: Value) -> Any:
@@ -61,6 +68,17 @@ class _SavedModel:
             )
         # A type that differs is the model's fault and must be seen, so nothing is cast here.
         return self._tf.constant(value)
+
+
+def _keywords(folder: Path) -> Mapping[str, str]:
+    """The inputs that a loaded signature takes under another name, for TensorFlow cannot tell theirs from others'."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InvalidModel(f"{folder.name}/{_RECORD} is no JSON") from error
+    return {str(name): str(word) for name, word in record.get("keywords", {}).items()}
 
 
 def _chosen(names: tuple[str, ...], wanted: str | None, source: str) -> str:
