@@ -272,8 +272,7 @@ def model_of(case: Case, *, free: bool = False) -> onnx.ModelProto:
     declared = [onnx.ValueInfoProto(name=name) for name in outputs if name]
     graph = onnx.helper.make_graph([node], "net", inputs, declared, weights)
     opsets = [onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid(MICROSOFT, 1)]
-    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    return model
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
 def golden_of(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ class Editor:
 
     def constant(self, array: np.ndarray, wish: str) -> ir.Value:
         """A new initializer of the main graph, where every subgraph sees it."""
-        return self.initializer(ir.tensor(np.ascontiguousarray(array)), wish)
+        return self.initializer(ir.tensor(np.array(array, order="C")), wish)
 
     def ints(self, values: Sequence[int], wish: str) -> ir.Value:
         return self.constant(np.asarray(values, np.int64), wish)

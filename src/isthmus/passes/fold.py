@@ -30,7 +30,7 @@ class FoldConstants(HubPass):
     Given::
 
         <ir_version: 10, opset_import: ["": 26]>
-        net (float[n, 3, 4] x) => (float[n, 3, 4] y)
+        net (float[2, 3, 4] x) => (float[2, 3, 4] y)
         <int64[1] one = {1}, int64 last = {2}, float[4] w = {1, 2, 3, 4}>
         {
             s = Shape (x)
@@ -44,7 +44,7 @@ class FoldConstants(HubPass):
     Result::
 
         <ir_version: 10, opset_import: ["": 26]>
-        net (float[n, 3, 4] x) => (float[n, 3, 4] y)
+        net (float[2, 3, 4] x) => (float[2, 3, 4] y)
         <float[4] g = {5, 10, 15, 20}>
         {
             y = Add (x, g)

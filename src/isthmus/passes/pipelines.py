@@ -5,6 +5,7 @@ from __future__ import annotations
 from isthmus.hub.model import Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.passes.base import HubPass, Repeat, run
+from isthmus.passes.batchnorm import FoldBatchNorm
 from isthmus.passes.cleanup import RemoveDead, RemoveNoOps, ShareEqual
 from isthmus.passes.contrib.decompose import DecomposeContrib
 from isthmus.passes.dims import SimplifyShapes
@@ -29,6 +30,7 @@ def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options
         simplify(trainable=trainable),
         ExpandFunctions(table),
         simplify(trainable=trainable),
+        *(() if trainable else (FoldBatchNorm(),)),
         AssignLayout(trainable=trainable, input_layouts=options.input_layouts, output_layouts=options.output_layouts),
         RemoveNoOps(trainable=trainable),
         RemoveDead(),
