@@ -26,7 +26,12 @@ _PATHLIKE = re.compile(
     rf"(?:/{_ROOTS}/|[A-Za-z]:\\)(?:[^\s\"':/\\]+[/\\])*"  # a folder that every machine has
     r"|/(?:[^\s\"':/]+/)+(?=[\w.-]+\.[A-Za-z]\w{0,7}\b)"  # any folder before a file's name
 )
-_LIBRARY = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_LIBRARY = re.compile(r"(?:^|[/\\](?:site|dist)-packages[/\\])torch[/\\]")
+_NO_MODULE = "_empty_nn_module_stack"
+"""How torch begins the scope of nodes that its own passes made."""
+
+_NAMESPACE = "namespace"
+"""Torch's third spelling of the scopes, beside the two above."""
 
 
 def where(node: ir.Node) -> Where:
@@ -78,6 +83,8 @@ def relative_source(source: str) -> str:
 def _settle_node(node: ir.Node) -> None:
     props = node.metadata_props
     stamp(node, module=_torch_module(props), cls=_torch_class(props), source=_torch_source(props))
+    if _SCOPES in props:
+        props.pop(_NAMESPACE, None)
     for key in [key for key in props if key.startswith("pkg.")]:
         del props[key]
     _drop_machine_paths(props)
@@ -94,23 +101,20 @@ def _settle_role(value: ir.Value) -> None:
 
 def _torch_module(props: MutableMapping[str, str]) -> str:
     """The innermost module path: the last entry of the scopes before the node's own name."""
-    scopes = [s for s in _literal_list(props.get(_SCOPES, ""))[:-1] if s]
+    scopes = [s for s in _literal_list(props.get(_SCOPES, ""))[:-1] if s and not s.startswith(_NO_MODULE)]
     return scopes[-1] if scopes else ""
 
 
 def _torch_class(props: MutableMapping[str, str]) -> str:
-    classes = _literal_list(props.get(_CLASSES, ""))[:-1]
+    classes = [c for c in _literal_list(props.get(_CLASSES, ""))[:-1] if not c.startswith(_NO_MODULE)]
     return classes[-1] if classes else ""
 
 
 def _torch_source(props: MutableMapping[str, str]) -> str:
-    """The innermost frame of the user's own code; a library's where there is no other."""
+    """The innermost frame that is not torch's own."""
     frames = [(m["file"], m["line"]) for m in _FRAME.finditer(props.get(_TRACE, ""))]
-    if not frames:
-        return ""
-    own = [frame for frame in frames if not _LIBRARY.search(frame[0])]
-    file, line = (own or frames)[-1]
-    return relative_source(f"{file}:{line}")
+    own = [f"{file}:{line}" for file, line in frames if not _LIBRARY.search(file)]
+    return relative_source(own[-1]) if own else ""
 
 
 def _module_of_name(node: ir.Node) -> str:
