@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -119,7 +121,7 @@ def shrink(x, *, bias, lambd):
     return in_wider(shrunk, x, supported=FLOATS)
 
 
-def _along(function, x, axis):
+def _along(function: Callable[..., Any], x: tf.Tensor, axis: int) -> tf.Tensor:
     """A function of the last axis, on any axis."""
     if x.shape.rank == 0:
         return tf.reshape(function(tf.reshape(x, [1])), [])
@@ -127,7 +129,7 @@ def _along(function, x, axis):
     return restored(in_wider(function, moved, supported=FLOATS), back)
 
 
-def _stepwise_softmax(x, axis):
+def _stepwise_softmax(x: tf.Tensor, axis: int) -> tf.Tensor:
     """Rounded to the half type after each step of ONNX's function body, sums in float32."""
     shifted = x - tf.reduce_max(x, axis, keepdims=True)
     powers = in_wider(tf.exp, shifted, supported=FLOATS)
@@ -135,7 +137,7 @@ def _stepwise_softmax(x, axis):
     return in_wider(tf.divide, powers, total, supported=FLOATS)
 
 
-def _scaled_elu(x, alpha, inner):
+def _scaled_elu(x: tf.Tensor, alpha: float, inner: float) -> tf.Tensor:
     """x above 0, alpha · (exp(x / inner) - 1) below."""
     if inner == 1.0 and alpha == 1.0:
         return tf.nn.elu(x)
@@ -143,5 +145,5 @@ def _scaled_elu(x, alpha, inner):
     return tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0) / inner))
 
 
-def _clipped(x):
+def _clipped(x: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(x, 0.0, 1.0)

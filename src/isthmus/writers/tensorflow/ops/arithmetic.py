@@ -82,7 +82,7 @@ def bit_shift(x, y, *, direction):
     return tf.where(within, tf.bitwise.right_shift(x, y), gone)
 
 
-def _row_as_vector(x, other):
+def _row_as_vector(x: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """A tensor of shape 1, …, 1, n as one of shape n, where the other operand has the rank anyway."""
     rank = x.shape.rank
     if rank is None or rank < 2 or (other.shape.rank or 0) < rank or any(d != 1 for d in x.shape[:-1]):
@@ -90,7 +90,7 @@ def _row_as_vector(x, other):
     return tf.reshape(x, [dim(x, -1)])
 
 
-def _float_power(x, y, known):
+def _float_power(x: tf.Tensor, y: tf.Tensor, known: np.ndarray | None) -> tf.Tensor:
     small = known is not None and bool(np.all(np.abs(known.astype(np.float64)) < _EXACT_IN_FLOAT32))
     if x.dtype == tf.float32 and not small and (y.dtype.size > 4 or y.dtype in (tf.int32, tf.uint32)):
         # such an exponent has more digits than float32: its parity would be lost
@@ -98,7 +98,7 @@ def _float_power(x, y, known):
     return tf.pow(x, tf.cast(y, x.dtype))
 
 
-def _integer_power(x, y, known):
+def _integer_power(x: tf.Tensor, y: tf.Tensor, known: np.ndarray | None) -> tf.Tensor:
     if y.dtype.is_floating:
         return tf.cast(tf.pow(tf.cast(x, tf.float64), tf.cast(y, tf.float64)), x.dtype)
     wide, exponent = tf.cast(x, tf.int64), tf.cast(y, tf.int64)

@@ -44,7 +44,7 @@ def attention(
     if packed:
         q, k, v = _heads(q, q_num_heads), _heads(k, kv_num_heads), _heads(v, kv_num_heads)
     dtype, v_dtype = q.dtype, v.dtype
-    offset: Any = 0
+    offset = 0
     if past_key is not None:
         offset = dim(past_key, 2)
         k, v = tf.concat([past_key, k], 2), tf.concat([past_value, v], 2)
@@ -106,13 +106,13 @@ def rotary_embedding(c, x, cos, sin, positions=None, *, interleaved, num_heads, 
     return tf.reshape(y, shape) if packed else y
 
 
-def _heads(x, count):
+def _heads(x: tf.Tensor, count: int) -> tf.Tensor:
     """B, L, heads · E → B, heads, L, E."""
     batch, length, size = dims(x)
     return tf.transpose(tf.reshape(x, [batch, length, count, size // count]), [0, 2, 1, 3])
 
 
-def _grouped(a, b, *, transpose):
+def _grouped(a: tf.Tensor, b: tf.Tensor, *, transpose: bool) -> tf.Tensor:
     """A matrix product over B, heads, where the heads of ``a`` may be a multiple of those of ``b``."""
     heads, shared = dim(a, 1), dim(b, 1)
     if isinstance(heads, int) and isinstance(shared, int) and heads == shared:
@@ -123,7 +123,9 @@ def _grouped(a, b, *, transpose):
     return tf.reshape(y, [batch, heads, rows, dim(b, 2) if transpose else dim(b, 3)])
 
 
-def _allowed(q, k, offset, is_causal, left, right, valid):
+def _allowed(
+    q: tf.Tensor, k: tf.Tensor, offset: Any, is_causal: int, left: int, right: int, valid: tf.Tensor | None
+) -> tf.Tensor | None:
     """Which keys a query sees, by position; None where it sees all. Broadcasts against B, heads, L, S."""
     key = tf.range(dim(k, 2))[None, :]
     position = tf.range(dim(q, 2))[:, None] + offset
@@ -144,7 +146,9 @@ def _allowed(q, k, offset, is_causal, left, right, valid):
     return allowed
 
 
-def _bias(mask, allowed, keys, dtype):
+def _bias(
+    mask: tf.Tensor | None, allowed: tf.Tensor | None, keys: Any, dtype: tf.DType
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
     """The mask as something to add, or within what is allowed; a mask shorter than the keys forbids the rest."""
     if mask is None:
         return None, allowed
@@ -159,11 +163,11 @@ def _bias(mask, allowed, keys, dtype):
     return tf.cast(mask, dtype), allowed
 
 
-def _padded(mask, paddings):
+def _padded(mask: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.pad(tf.cast(mask, tf.uint8), paddings), tf.bool)
 
 
-def _without_empty_rows(weights, allowed, bias):
+def _without_empty_rows(weights: tf.Tensor, allowed: tf.Tensor | None, bias: tf.Tensor | None) -> tf.Tensor:
     """A query that may see no key gets zeros: softmax would have made NaN of a row of minus infinities."""
     if allowed is None and bias is None:
         return weights

@@ -6,6 +6,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.backend import dtype_of
 from isthmus.writers.tensorflow.narrow import bits_of, from_bits, is_narrow
 from isthmus.writers.tensorflow.ops._common import convert
@@ -37,7 +38,7 @@ def bit_cast(c, x, *, to):
     return tf.cast(bits, tf.bool) if dtype == tf.bool else tf.bitcast(bits, dtype)
 
 
-def target_type(c, to: int) -> tf.DType:
+def target_type(c: Context, to: int) -> tf.DType:
     """The TensorFlow type of an attribute that names an ONNX one. Refuses what TensorFlow has no type for."""
     try:
         return dtype_of(ir.DataType(to))
@@ -45,7 +46,7 @@ def target_type(c, to: int) -> tf.DType:
         return c.refuse(f"TensorFlow has no type {ir.DataType(to).name.lower()}")
 
 
-def _cast(x, dtype, saturate):
+def _cast(x: tf.Tensor, dtype: tf.DType, saturate: int) -> tf.Tensor:
     if tf.string == x.dtype:
         return x if dtype == tf.string else _parsed(x, dtype)
     if dtype == tf.string:
@@ -53,13 +54,13 @@ def _cast(x, dtype, saturate):
     return convert(x, dtype, saturate=bool(saturate))
 
 
-def _bits(x):
+def _bits(x: tf.Tensor) -> tf.Tensor:
     if is_narrow(x.dtype):
         return bits_of(x)
     return tf.cast(x, tf.uint8) if x.dtype == tf.bool else tf.bitcast(x, tf.uint8)
 
 
-def _parsed(text, dtype):
+def _parsed(text: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     if dtype == tf.float64 or dtype == tf.float32:
         return tf.strings.to_number(text, dtype)
     if dtype.is_floating:
@@ -68,7 +69,7 @@ def _parsed(text, dtype):
     return convert(tf.strings.to_number(whole, tf.uint64 if dtype == tf.uint64 else tf.int64), dtype)
 
 
-def _printed(x):
+def _printed(x: tf.Tensor) -> tf.Tensor:
     if is_narrow(x.dtype):
         x = convert(x, tf.float32 if x.dtype.is_floating else tf.int32)
     if x.dtype == tf.bool or x.dtype.is_integer:

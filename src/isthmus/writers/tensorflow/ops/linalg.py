@@ -62,5 +62,5 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.matmul(a, b)
 
 
-def _times(factor, x):
+def _times(factor: float, x: tf.Tensor) -> tf.Tensor:
     return x if factor == 1 else tf.constant(factor, x.dtype) * x

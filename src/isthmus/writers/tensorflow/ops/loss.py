@@ -24,7 +24,9 @@ def softmax_cross_entropy_loss(c, scores, labels, weights=None, *, ignore_index,
     return (loss, tf.cast(log_prob, scores.dtype)) if c.outputs > 1 else loss
 
 
-def _loss(log_prob, target, weight, ignore_index, reduction):
+def _loss(
+    log_prob: tf.Tensor, target: tf.Tensor, weight: tf.Tensor | None, ignore_index: int | None, reduction: str
+) -> tf.Tensor:
     """Minus the weighted log-probability of the target; ``log_prob`` is N, C, d…, ``target`` N, d…."""
     dtype = log_prob.dtype
     wide = convert(log_prob, tf.float32) if dtype in HALVES else log_prob
@@ -44,11 +46,11 @@ def _loss(log_prob, target, weight, ignore_index, reduction):
     return tf.cast(loss, dtype)
 
 
-def _classes_last(x):
+def _classes_last(x: tf.Tensor) -> tf.Tensor:
     rank = x.shape.rank
     return x if rank == 2 else tf.transpose(x, [0, *range(2, rank), 1])
 
 
-def _classes_first(x):
+def _classes_first(x: tf.Tensor) -> tf.Tensor:
     rank = x.shape.rank
     return x if rank == 2 else tf.transpose(x, [0, rank - 1, *range(1, rank - 1)])

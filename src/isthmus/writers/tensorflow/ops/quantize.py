@@ -74,17 +74,17 @@ def q_linear_mat_mul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero):
     return _saturated(tf.round(summed * factor), offset, y_zero.dtype)
 
 
-def _ratio(x, scale, dtype):
+def _ratio(x: tf.Tensor, scale: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """x / scale, rounded to the type that the division is done in, as float32."""
     quotient = convert(x, scale.dtype) / scale
     return tf.cast(tf.cast(quotient, dtype), tf.float32) if dtype in HALVES else tf.cast(quotient, tf.float32)
 
 
-def _wide(dtype):
+def _wide(dtype: tf.DType) -> tf.DType:
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
-def _saturated(rounded, offset, dtype):
+def _saturated(rounded: tf.Tensor, offset: tf.Tensor | None, dtype: tf.DType) -> tf.Tensor:
     """round(x / scale) + zero point within the range of an integer type, the sum being exact in float32."""
     low, high = _range(dtype)
     # far beyond any range here, where adding a zero point would round
@@ -93,14 +93,14 @@ def _saturated(rounded, offset, dtype):
     return convert(tf.cast(tf.clip_by_value(held, float(low), float(high)), tf.int32), dtype)
 
 
-def _range(dtype):
+def _range(dtype: tf.DType) -> tuple[int, int]:
     if dtype not in NARROW_INTS:
         return dtype.min, dtype.max
     bits = NARROW_INTS[dtype]
     return (0, (1 << bits) - 1) if dtype.name.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
-def _spread(parameter, x, axis, block_size):
+def _spread(parameter: tf.Tensor, x: tf.Tensor, axis: int, block_size: int) -> tf.Tensor:
     """A scale or zero point in a shape that broadcasts against x: per tensor, along an axis, or block by block."""
     if parameter.shape.rank == 0:
         return parameter
@@ -117,17 +117,17 @@ def _spread(parameter, x, axis, block_size):
     return tf.reshape(parameter, [dims(parameter)[0] if i == axis else 1 for i in range(x.shape.rank)])
 
 
-def _as_rows(parameter, a):
+def _as_rows(parameter: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
     """A parameter a row of a matrix product, in a shape that broadcasts against the product."""
     if parameter.shape.rank == 1 and parameter.shape[0] != 1 and a.shape.rank != 1:
         return parameter[:, None]
     return parameter if parameter.shape.rank != 1 or parameter.shape[0] != 1 else tf.reshape(parameter, [])
 
 
-def _centered(x, zero):
+def _centered(x: tf.Tensor, zero: tf.Tensor | None) -> tf.Tensor:
     x = tf.cast(x, tf.int32)
     return x if zero is None else x - tf.cast(zero, tf.int32)
 
 
-def _centered_rows(a, zero):
+def _centered_rows(a: tf.Tensor, zero: tf.Tensor | None) -> tf.Tensor:
     return _centered(a, None if zero is None else _as_rows(zero, a))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.narrow import is_narrow
 from isthmus.writers.tensorflow.ops._common import FLOATS, convert, in_wider
 from isthmus.writers.tensorflow.ops.cast import target_type
@@ -64,7 +65,7 @@ def dropout(c, x, ratio=None, training: Host = None, *, seed):
         kept = kept | ~on
         rate = tf.where(on, rate, 0.0)
 
-    def scaled(v):
+    def scaled(v: tf.Tensor) -> tf.Tensor:
         # divided by what is left, and by nothing where nothing is left
         return tf.where(kept, tf.math.divide_no_nan(v, tf.cast(1 - rate, v.dtype)), tf.zeros([], v.dtype))
 
@@ -72,11 +73,11 @@ def dropout(c, x, ratio=None, training: Host = None, *, seed):
     return (y, kept) if c.outputs > 1 else y
 
 
-def _like(c, x, dtype):
+def _like(c: Context, x: tf.Tensor, dtype: int | None) -> tf.DType:
     wanted = target_type(c, dtype) if dtype else x.dtype
     return wanted if wanted in _DRAWN else c.refuse(f"no random number has the type {ir.DataType(dtype or 0).name}")
 
 
-def _whole(seed):
+def _whole(seed: float | None) -> int | None:
     """The bits of a float seed, as TensorFlow wants an integer."""
     return None if seed is None else int(np.float32(seed).view(np.int32))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, convert, in_wider, scalar, shaped
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
+
+Reduction = Callable[[tf.Tensor, Any, bool], tf.Tensor]
+"""Of a tensor, over axes (None: all), keeping them or not."""
 
 
 @lower("ReduceSum")
@@ -52,7 +59,7 @@ def reduce_sum_square(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes
 
 @lower("ReduceL2")
 def reduce_l2(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    def norm(v, over, keep):
+    def norm(v: tf.Tensor, over: Any, keep: bool) -> tf.Tensor:
         return tf.sqrt(_sum_square(v, over, keep))
 
     return _reduced_as_float(c, norm, x, axes, keepdims, noop_with_empty_axes)
@@ -60,7 +67,7 @@ def reduce_l2(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
 
 @lower("ReduceLogSum")
 def reduce_log_sum(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    def log_sum(v, over, keep):
+    def log_sum(v: tf.Tensor, over: Any, keep: bool) -> tf.Tensor:
         return tf.math.log(tf.reduce_sum(v, over, keep))
 
     return _reduced_as_float(c, log_sum, x, axes, keepdims, noop_with_empty_axes)
@@ -81,11 +88,11 @@ def cum_prod(x, axis: Host, *, exclusive, reverse):
     return _running(tf.math.cumprod, x, axis, exclusive, reverse)
 
 
-def _reduced(c, function, x, axes, keepdims, noop):
+def _reduced(c: Context, function: Reduction, x: tf.Tensor, axes: Any, keepdims: int, noop: int) -> tf.Tensor:
     """Reduce in a type that does not lose digits on the way; over all axes where none are given."""
     over = _over(x, axes, noop)
 
-    def reduce(v):
+    def reduce(v: tf.Tensor) -> tf.Tensor:
         return function(v, over, bool(keepdims))
 
     if x.dtype in HALVES:
@@ -93,14 +100,16 @@ def _reduced(c, function, x, axes, keepdims, noop):
     return shaped(reduce(x), c.output_shape())
 
 
-def _reduced_as_float(c, function, x, axes, keepdims, noop):
+def _reduced_as_float(
+    c: Context, function: Reduction, x: tf.Tensor, axes: Any, keepdims: int, noop: int
+) -> tf.Tensor:
     """Integers through float64, and truncated."""
     if x.dtype.is_integer:
         return convert(_reduced(c, function, tf.cast(x, tf.float64), axes, keepdims, noop), x.dtype)
     return _reduced(c, function, x, axes, keepdims, noop)
 
 
-def _over(x, axes, noop):
+def _over(x: tf.Tensor, axes: Any, noop: int) -> Any:
     """The axes to reduce; None means all."""
     if axes is None or (isinstance(axes, np.ndarray) and axes.size == 0):
         return [] if noop else None
@@ -113,7 +122,7 @@ def _over(x, axes, noop):
     return tf.concat([axes, tf.cast(everything, axes.dtype)], 0)
 
 
-def _mean(x, over, keep):
+def _mean(x: tf.Tensor, over: Any, keep: bool) -> tf.Tensor:
     if x.dtype.is_integer and x.dtype != tf.uint64:  # the kernel would add up in the type itself
         total = tf.reduce_sum(tf.cast(x, tf.int64), over, keep)
         count = tf.reduce_sum(tf.ones_like(x, tf.int64), over, keep)
@@ -121,14 +130,14 @@ def _mean(x, over, keep):
     return tf.reduce_mean(x, over, keep)
 
 
-def _sum_square(x, over, keep):
+def _sum_square(x: tf.Tensor, over: Any, keep: bool) -> tf.Tensor:
     return tf.reduce_sum(x * x, over, keep)
 
 
-def _running(function, x, axis, exclusive, reverse):
+def _running(function: Callable[..., Any], x: tf.Tensor, axis: Any, exclusive: int, reverse: int) -> tf.Tensor:
     along = scalar(axis)
 
-    def run(v):
+    def run(v: tf.Tensor) -> tf.Tensor:
         return function(v, along, exclusive=bool(exclusive), reverse=bool(reverse))
 
     return in_wider(run, x, supported=FLOATS) if x.dtype in HALVES else run(x)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.ops._common import convert, dim, dims, permuted, restored, scalar
 from isthmus.writers.tensorflow.ops.cast import target_type
 
@@ -79,7 +81,7 @@ def mel_weight_matrix(c, bins: Host, dft_length: Host, rate: Host, low: Host, hi
     return convert(filters, target_type(c, output_datatype))
 
 
-def _forward(x, size, onesided):
+def _forward(x: tf.Tensor, size: Any, onesided: int) -> tf.Tensor:
     """The transform of the axis before the last, cut or padded with zeros to ``size``."""
     if x.shape[-1] == 1 and onesided:
         return _parts(tf.signal.rfft(_fitted(x[..., 0], size), _length(size)))
@@ -87,14 +89,14 @@ def _forward(x, size, onesided):
     return _parts(y[..., : size // 2 + 1] if onesided else y)
 
 
-def _inverse(x, size, onesided):
+def _inverse(x: tf.Tensor, size: Any, onesided: int) -> tf.Tensor:
     if onesided:  # half of a spectrum of something real
         half = _fitted(_complex(x), size // 2 + 1)
         return tf.signal.irfft(half, _length(size))[..., None]
     return _parts(tf.signal.ifft(_fitted(_complex(x), size)))
 
 
-def _dft_of_any_axis(x, length, axis, inverse, onesided):
+def _dft_of_any_axis(x: tf.Tensor, length: Any, axis: tf.Tensor, inverse: int, onesided: int) -> tf.Tensor:
     """The axis is known at run time only: turn it to its place and back."""
     rank = x.shape.rank
     front = tf.where(axis < 0, axis + rank, axis)
@@ -109,18 +111,18 @@ def _dft_of_any_axis(x, length, axis, inverse, onesided):
     return back
 
 
-def _complex(x):
+def _complex(x: tf.Tensor) -> tf.Tensor:
     real = x[..., 0]
     if x.shape[-1] is None:  # one component or two: after this, two at least
         x = tf.concat([x, tf.zeros_like(x)], -1)
     return tf.complex(real, tf.zeros_like(real) if x.shape[-1] == 1 else x[..., 1])
 
 
-def _parts(x):
+def _parts(x: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.math.real(x), tf.math.imag(x)], -1)
 
 
-def _fitted(x, size):
+def _fitted(x: tf.Tensor, size: Any) -> tf.Tensor:
     """The last axis cut or padded with zeros to ``size``."""
     have = dim(x, -1)
     if isinstance(have, int) and isinstance(size, int) and have == size:
@@ -131,11 +133,13 @@ def _fitted(x, size):
     return tf.ensure_shape(padded, [*x.shape[:-1], size if isinstance(size, int) else None])
 
 
-def _length(size):
+def _length(size: Any) -> tf.Tensor:
     return tf.reshape(tf.convert_to_tensor(size, tf.int32), [1])
 
 
-def _window(c, size, weights, output_datatype, periodic):
+def _window(
+    c: Context, size: Any, weights: tuple[float, float, float], output_datatype: int, periodic: int
+) -> tf.Tensor:
     """a0 - a1 cos(2πn/N) + a2 cos(4πn/N), with N one less where the window is symmetric."""
     count = scalar(size)
     period = tf.cast(count if periodic else count - 1, tf.float64)
@@ -144,5 +148,5 @@ def _window(c, size, weights, output_datatype, periodic):
     return convert(a0 - a1 * tf.cos(angle) + a2 * tf.cos(2 * angle), target_type(c, output_datatype))
 
 
-def _mel(hertz):
+def _mel(hertz: tf.Tensor) -> tf.Tensor:
     return 2595 * tf.math.log1p(hertz / 700) / math.log(10)
