@@ -116,6 +116,43 @@ def test_a_reference_that_runs_on_nothing_is_no_judgement() -> None:
         judged(broken, double)
 
 
+def test_the_users_inputs_are_enough_where_the_reference_takes_no_others() -> None:
+    def narrow(feeds: dict) -> Mapping:
+        if not (feeds["x"] == 1).all():
+            raise ValueError("only ones")
+        return {"y": feeds["x"]}
+
+    feeds = Feeds(PLAIN, samples=3, user={"x": np.ones((11, 1), np.float32)})
+    verdict = judge(live("one", default=narrow), live("other", default=narrow), feeds)
+    assert verdict
+    assert [sample.origin for sample in verdict.samples] == ["user"]
+    assert "took no other sizes" in verdict.notes[0].text
+
+
+def test_integers_that_turn_out_to_be_indices_are_tried_small() -> None:
+    signature = Signature((TensorSpec("i", "int64", (40,)),), ())
+
+    def table(feeds: dict) -> Mapping:
+        return {"y": np.array([5.0, 7.0], np.float32)[feeds["i"]]}
+
+    verdict = judged(table, table, signature)
+    assert verdict
+    assert len(verdict.samples) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda feeds: {"y": feeds["x"] * np.float32("nan")}, "held no finite number"),
+        (lambda feeds: {"y": feeds["x"][:0]}, "was empty"),
+    ],
+)
+def test_agreement_over_nothing_is_noted(call: Call, what: str) -> None:
+    verdict = judged(call, call)
+    assert verdict
+    assert [note.text for note in verdict.notes] == [f"'y' {what} in any sample, so its agreement proves little"]
+
+
 def test_an_output_made_at_random_is_compared_by_its_spread_and_marked() -> None:
     source = np.random.default_rng(0)
 

@@ -37,6 +37,9 @@ class Measure:
     nonfinite: int = 0
     bounds: Bounds = field(default_factory=lambda: Bounds(0.0, 0.0))
     detail: str = ""
+    entries: int = 0
+    finite: int = 0
+    """Of ``entries`` seen in the reference, those that were numbers: without any, agreement proves nothing."""
 
     def add(self, reference: Value, candidate: Value, tolerance: Tolerance) -> None:
         """Compare one sample's values: tensors, sequences, maps, empty optionals."""
@@ -96,6 +99,7 @@ class Measure:
     def _add_arrays(self, reference: Array, candidate: Array, tolerance: Tolerance) -> None:
         expected, got = dtype_name(reference.dtype), dtype_name(candidate.dtype)
         self.dtype = self.dtype or expected
+        self.entries += reference.size
         if expected != got:
             self.condemn(f"the reference is {expected}, the result {got}")
         elif reference.shape != candidate.shape:
@@ -106,6 +110,7 @@ class Measure:
             self._add_numbers(reference, candidate, tolerance(self.output, reference))
 
     def _add_equal(self, reference: Array, candidate: Array) -> None:
+        self.finite += reference.size
         different = int(np.count_nonzero(reference != candidate))
         if different:
             self._worsen("wrong")
@@ -128,6 +133,7 @@ class Measure:
         self.cosine = min(self.cosine, cosine)
         self.argmax_flips += flips
         self.nonfinite += found.nonfinite
+        self.finite += found.finite
         self._worsen(_grade(found, cosine, inexact=is_floating(reference.dtype)))
 
     def _worsen(self, grade: Grade) -> None:

@@ -22,6 +22,7 @@ Range: TypeAlias = tuple[float, float]
 
 _WORDS = ("", "a", "isthmus", "Landenge", "two words", "naïve", "0", "-1.5")
 _DEFAULT_INTEGERS = (0, 9)
+_LEAST_INTEGERS = (0, 1)
 _SEQUENCE_LENGTH = 2
 
 
@@ -54,24 +55,30 @@ class Feeds:
     def attempts(self, index: int, level: int = 0) -> Iterator[Feed]:
         """The sample ``index`` at the sizes of ``level``, then at others, for a model that refuses the first.
 
-        The user's own inputs are tried as they are or not at all.
+        When all sizes are through they come once more with integers of 0 and 1, where no proof bounds those: they
+        may be indices. The user's own inputs are tried as they are or not at all.
         """
         if index == 0 and self.user is not None:
             yield Feed(0, "user", free_sizes(self.signature, self.user), self.user)
             return
         known = free_sizes(self.signature, self.user) if self.user is not None else {}
         sweep = Sweep(self.signature, self.sizes, known)
-        for step in range(sweep.levels):
-            at = (level + step) % sweep.levels
-            yield self._made(index, at, sweep)
+        rounds = 2 if any(self._is_unproved(spec) for spec in self.signature.inputs) else 1
+        for step in range(rounds * sweep.levels):
+            yield self._made(index, (level + step) % (rounds * sweep.levels), sweep)
 
     def _made(self, index: int, level: int, sweep: Sweep) -> Feed:
-        sizes = sweep.sizes(index, level)
+        careful, size_level = divmod(level, sweep.levels)
+        sizes = sweep.sizes(index, size_level)
         values: dict[str, Value] = {}
         for place, spec in enumerate(self.signature.inputs):
             rng = np.random.Generator(np.random.PCG64([self.seed, index, place]))
-            values[spec.name] = _value(spec, sweep.shape(spec.name, sizes), rng, self.ranges.get(spec.name))
+            bounds = _LEAST_INTEGERS if careful and self._is_unproved(spec) else self.ranges.get(spec.name)
+            values[spec.name] = _value(spec, sweep.shape(spec.name, sizes), rng, bounds)
         return Feed(index, "synthetic", sizes, values, level)
+
+    def _is_unproved(self, spec: TensorSpec) -> bool:
+        return bool(spec.dtype) and numpy_dtype(spec.dtype).kind in "iu" and spec.name not in self.ranges
 
 
 def synthesize(

@@ -37,8 +37,8 @@ def judge(
     options = options or Options()
     session = _Session(reference, candidate, options, tolerance or ScaledTolerance.from_options(options))
     level = 0
-    for index in range(max(1, feeds.samples)):
-        level = session.take(feeds.attempts(index, level))
+    for index in range(max(1, feeds.samples)):  # even one that is asked for none
+        level = session.take(feeds.attempts(index, level), level)
     return session.verdict(notes)
 
 
@@ -56,10 +56,14 @@ class _Session:
     between: dict[str, dict[str, Measure]] = field(default_factory=dict)
     """Each further variant of the reference against its default."""
     random: frozenset[str] = frozenset()
+    refused: int = 0
 
-    def take(self, attempts: Iterable[Feed]) -> int:
+    def take(self, attempts: Iterable[Feed], level: int) -> int:
         """Judge one sample; returns the level of sizes that the reference took."""
-        feed, outputs = self._referenced(attempts)
+        found = self._referenced(attempts)
+        if found is None:
+            return level
+        feed, outputs = found
         self.samples.append(Sample(feed.index, feed.origin, feed.sizes))
         if len(self.samples) == 1:
             self._look_for_chance(feed, outputs)
@@ -84,10 +88,12 @@ class _Session:
         best = self._best_variant()
         comparisons = tuple(measure.result() for measure in self.measures[best].values())
         self._note_single_sizes()
+        self._note_empty_proofs(self.measures[best].values())
         label = self.reference.name if best == DEFAULT else f"{self.reference.name} ({best})"
         return Verdict(comparisons, tuple(self.samples), label, self.candidate.name, (*notes, *self.notes))
 
-    def _referenced(self, attempts: Iterable[Feed]) -> tuple[Feed, dict[str, Outputs]]:
+    def _referenced(self, attempts: Iterable[Feed]) -> tuple[Feed, dict[str, Outputs]] | None:
+        """The first attempt that the reference takes; None where it took an earlier sample and takes no other."""
         refusals: list[str] = []
         for feed in attempts:
             try:
@@ -97,10 +103,15 @@ class _Session:
             except ModelRaised as error:
                 refusals.append(f"{_sizes_text(feed) or 'the inputs given'}: {_first_line(error.message)}")
                 continue
-            if refusals:
+            if refusals and not self.refused:
                 text = f"the reference itself refused {len(refusals)} choices of sizes, first {refusals[0]}"
-                self.notes.append(Note("sizes", text, "offer sizes that it takes with --inputs"))
+                self.notes.append(Note("sizes", text))
+            self.refused += len(refusals)
             return feed, outputs
+        if self.samples:
+            text = f"the reference took no other sizes than those of the first sample ({refusals[0]})"
+            self.notes.append(Note("sizes", text, "judge inputs of another size with isthmus verify --inputs"))
+            return None
         tried = "\n  ".join(refusals[:3])
         raise RunnerFailed(
             f"{self.reference.name} runs on none of the inputs tried:\n  {tried}",
@@ -173,6 +184,14 @@ class _Session:
         if fixed:
             text = f"judged at one size only: {', '.join(fixed)}"
             self.notes.append(Note("sizes", text, "judge more samples, or pass inputs of another size"))
+
+    def _note_empty_proofs(self, measures: Iterable[Measure]) -> None:
+        """Agreement over nothing, or over nothing but NaN and infinities, is no proof."""
+        for measure in measures:
+            if measure.result().agrees and not measure.finite and measure.output not in self.random:
+                what = "held no finite number" if measure.entries else "was empty"
+                text = f"{measure.output!r} {what} in any sample, so its agreement proves little"
+                self.notes.append(Note("values", text, "pass inputs that mean something with --inputs"))
 
 
 def _agrees(found: Mapping[str, Measure]) -> bool:
