@@ -135,8 +135,11 @@ def padded(x: tf.Tensor, paddings: Sequence[Padding], value: Any = 0) -> tf.Tens
         if not any(p for pair in paddings for p in pair):
             return x
     else:
-        kept = [size + tf.minimum(e, 0) for size, (_, e) in zip(spatial_of(x), paddings, strict=True)]
-        x = x[(slice(None), *(slice(0, size) for size in kept), slice(None))]
+        kept = [
+            slice(at_least(-b, 0), size - at_least(-e, 0))
+            for size, (b, e) in zip(spatial_of(x), paddings, strict=True)
+        ]
+        x = x[(slice(None), *kept, slice(None))]
         paddings = [(at_least(b, 0), at_least(e, 0)) for b, e in paddings]
     return tf.pad(x, [(0, 0), *paddings, (0, 0)], constant_values=tf.cast(value, x.dtype))
 
