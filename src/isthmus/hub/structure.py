@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 import onnx
 
 from isthmus.errors import InvalidModel
+from isthmus.hub.io import proto_graphs
 from isthmus.hub.model import ONNX
 from isthmus.hub.schema import history_of
+from isthmus.hub.tensors import tensor_problems, type_problems
 
 _SHOWN = 10
 
@@ -19,15 +21,43 @@ def check_structure(proto: onnx.ModelProto) -> None:
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
     version = opsets.get(ONNX, opsets.get("ai.onnx", 1))
     functions = {(f.domain, f.name) for f in proto.functions}
+    unreadable = next((text for text in _texts(proto) if not isinstance(text, str)), None)
+    if unreadable is not None:
+        raise InvalidModel(f"the model holds a name that is no text: {unreadable!r}", hint="the file is damaged")
     problems = list(_graph_problems(proto.graph, frozenset(), version, functions))
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise InvalidModel("the graph is not valid:\n  " + "\n  ".join([*problems[:_SHOWN], *more]))
 
 
+def _texts(proto: onnx.ModelProto) -> Iterator[object]:
+    """Every name; one that is not UTF-8 comes as bytes."""
+    yield from (entry.domain for entry in proto.opset_import)
+    yield from (proto.producer_name, proto.producer_version, proto.domain, proto.doc_string)
+    holders = [*proto_graphs(proto), *proto.functions]
+    for holder in holders:
+        yield from (holder.name, holder.doc_string)
+        if isinstance(holder, onnx.GraphProto):
+            for info in (*holder.input, *holder.output, *holder.value_info):
+                yield from (info.name, info.doc_string)
+                yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+            yield from (tensor.name for tensor in holder.initializer)
+        for node in holder.node:
+            yield from (node.op_type, node.domain, node.name, node.doc_string, *node.input, *node.output)
+            yield from (attribute.name for attribute in node.attribute)
+        for entry in holder.metadata_props:
+            yield from (entry.key, entry.value)
+
+
 def _graph_problems(
     graph: onnx.GraphProto, outside: frozenset[str], version: int, functions: set[tuple[str, str]]
 ) -> Iterator[str]:
+    stored = [*graph.initializer, *(t.values for t in graph.sparse_initializer)]
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    stored += [attribute.t for attribute in attributes if attribute.HasField("t")]
+    yield from (problem for tensor in stored for problem in tensor_problems(tensor))
+    infos = (*graph.input, *graph.output, *graph.value_info)
+    yield from (problem for info in infos for problem in type_problems(info))
     inputs = [info.name for info in graph.input]
     constants = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     produced = [name for node in graph.node for name in node.output if name]
