@@ -1,7 +1,7 @@
 """One operator, many attributes: a one-node model on ONNX Runtime and through the TensorFlow writer.
 
 ``free`` declares every dimension of every input as its own free dimension; ``frozen`` and ``plain`` are those of
-``cases``.
+``cases``; ``open`` is frozen with the remaining input's dimensions free, as exporters write models.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Form = Literal["frozen", "plain", "free"]
+Form = Literal["frozen", "plain", "free", "open"]
 FORMS: tuple[Form, ...] = ("frozen", "plain", "free")
 
 
@@ -40,35 +40,58 @@ class Node:
         outputs = [f"y{i}" for i in range(self.outputs)]
         node = helper.make_node(self.op, names, outputs, domain=self.domain, **self.attributes)
         first = next(iter(arrays), None)
-        infos = [_info(n, a, form) for n, a in arrays.items() if form != "frozen" or n == first]
-        weights = [numpy_helper.from_array(a, n) for n, a in arrays.items() if form == "frozen" and n != first]
+        fixed = set(arrays) - {first} if form in ("frozen", "open") else set()
+        infos = [_info(n, a, form) for n, a in arrays.items() if n not in fixed]
+        weights = [numpy_helper.from_array(a, n) for n, a in arrays.items() if n in fixed]
         graph = helper.make_graph([node], "one", infos, [onnx.ValueInfoProto(name=n) for n in outputs], weights)
         opsets = [helper.make_opsetid("", self.opset)]
         if self.domain:
             opsets.append(helper.make_opsetid(self.domain, self.domain_opset))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
-        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=form == "frozen")
+        if onnx.defs.get_schema(self.op, self.opset, self.domain).has_type_and_shape_inference_function:
+            model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=form == "frozen")
+        if not all(o.type.HasField("tensor_type") for o in model.graph.output):
+            _declare_outputs(model)  # onnx infers little of ai.onnx.ml
+        return model
+        for output in model.graph.output:  # onnx infers nothing: what it leaves out is of the first input's type
+            output.type.tensor_type.elem_type = infos[0].type.tensor_type.elem_type
+        return model
 
     def feeds(self, form: Form) -> dict[str, np.ndarray]:
         arrays = self.arrays()
-        return dict(list(arrays.items())[:1]) if form == "frozen" else arrays
+        return dict(list(arrays.items())[:1]) if form in ("frozen", "open") else arrays
 
 
 def _info(name: str, value: np.ndarray, form: Form) -> onnx.ValueInfoProto:
     element = numpy_helper.from_array(value).data_type if value.dtype.kind not in "OU" else TensorProto.STRING
-    shape = [f"{name}_{i}" if form == "free" else d for i, d in enumerate(value.shape)]
+    shape = [f"{name}_{i}" if form in ("free", "open") else d for i, d in enumerate(value.shape)]
     return helper.make_tensor_value_info(name, element, shape)
 
 
-def on_onnxruntime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
-    """What ONNX Runtime gives, without graph optimisations."""
+def _declare_outputs(model: onnx.ModelProto) -> None:
+    """Declare what ONNX Runtime says of the outputs."""
+    named = {
+        "tensor(string)": TensorProto.STRING,
+        "tensor(int64)": TensorProto.INT64,
+        "tensor(float)": TensorProto.FLOAT,
+    }
+    for declared, found in zip(model.graph.output, _session(model).get_outputs(), strict=True):
+        shape = [d if isinstance(d, str | int) else None for d in found.shape]
+        declared.CopyFrom(helper.make_tensor_value_info(declared.name, named[found.type], shape))
+
+
+def _session(model: onnx.ModelProto) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def on_onnxruntime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[Any]:
+    """What ONNX Runtime gives, without graph optimisations."""
+    return _session(model).run(None, feeds)
 
 
 def agrees(

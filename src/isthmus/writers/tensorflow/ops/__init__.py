@@ -32,6 +32,7 @@ from isthmus.writers.tensorflow.ops import (
     sequence,
     shape,
     signal,
+    svm,
     text,
     trees,
 )
@@ -65,6 +66,7 @@ LOWERINGS = merge(
     sequence.table,
     shape.table,
     signal.table,
+    svm.table,
     text.table,
     trees.table,
 )

@@ -104,6 +104,10 @@ def label_encoder(
     target = dtype_of(c.output_dtype())
     keys = _first_given(keys_tensor, keys_strings, keys_int64s, keys_floats)
     values = _first_given(values_tensor, values_strings, values_int64s, values_floats)
+    if keys_floats is not None and np.isnan(keys).any():
+        c.refuse("NaN among keys_floats: from version 4 on it matches NaN, before it does not")
+    if len(set(keys.tolist())) < len(keys):
+        c.refuse("a key is repeated: the first one counts in ONNX Runtime, the last one in the specification")
     if default_tensor is not None:
         default = default_tensor.reshape(-1)[0]
     elif target == tf.string:
