@@ -96,7 +96,21 @@ def name_functions(meta_graph: Any) -> dict[str, str]:
     for function in held:
         library.function.add().ParseFromString(function)
     _replace(meta_graph, names)
+    _number_gradients(library)
     return names
+
+
+def _number_gradients(library: Any) -> None:
+    """Call custom gradients by their functions' names, not by a global counter."""
+    types = {}
+    for gradient in library.registered_gradients:
+        old, gradient.registered_op_type = gradient.registered_op_type, f"CustomGradient-{gradient.gradient_func}"
+        types[old.encode()] = gradient.registered_op_type.encode()
+    library.registered_gradients.sort(key=lambda gradient: gradient.gradient_func)
+    for node in (node for function in library.function for node in function.node_def):
+        if "_gradient_op_type" in node.attr:
+            attribute = node.attr["_gradient_op_type"]
+            attribute.s = types.get(attribute.s, attribute.s)
 
 
 def _mentioned(meta_graph: Any, by_name: Mapping[str, Any]) -> Iterator[str]:
@@ -104,19 +118,24 @@ def _mentioned(meta_graph: Any, by_name: Mapping[str, Any]) -> Iterator[str]:
     objects = meta_graph.object_graph_def
     saved = [name for node in objects.nodes for name in _strings(node) if name in by_name]
     waiting = [*(n for node in meta_graph.graph_def.node for n in _strings(node) if n in by_name), *saved]
+    gradients = {
+        g.registered_op_type.encode(): g.gradient_func for g in meta_graph.graph_def.library.registered_gradients
+    }
     seen: set[str] = set()
     while waiting:
         name = waiting.pop(0)
         if name not in seen:
             seen.add(name)
             yield name
-            waiting = [*(n for n in _body(by_name[name]) if n in by_name), *waiting]
-    yield from sorted(by_name.keys() - seen)
+            waiting = [*(n for n in _body(by_name[name], gradients) if n in by_name), *waiting]
+    yield from sorted(by_name.keys() - seen, key=lambda name: (len(name), name))
 
 
-def _body(function: Any) -> Iterator[str]:
+def _body(function: Any, gradients: Mapping[bytes, str]) -> Iterator[str]:
     for node in function.node_def:
         yield from _strings(node)
+        if "_gradient_op_type" in node.attr:
+            yield gradients.get(node.attr["_gradient_op_type"].s, "")
 
 
 def _strings(message: Any) -> Iterator[str]:

@@ -67,7 +67,7 @@ def save(module: Recorded, path: Path) -> None:
     for key, trace in module.traces.items():
         name_inputs(meta_graph, key, module.arguments)
         name = renamed[_name(trace.function)]
-        constants[name] = name_constants(functions[name], trace.weights.nodes)
+        constants[name] = name_constants(functions[name], meta_graph.object_graph_def, trace.weights.nodes)
     write_proto(proto, file, constants)
     record_file = path / RECORD
     record_file.parent.mkdir()

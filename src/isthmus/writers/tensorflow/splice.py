@@ -38,10 +38,11 @@ class _Payload:
 _Piece = bytes | _Payload
 
 
-def name_constants(function: Any, nodes: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
+def name_constants(function: Any, objects: Any, nodes: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
     """Rename the placeholder nodes of a FunctionDef to their weights' names, and whatever refers to them.
 
-    ``nodes`` maps node names to the initializers that they stand for. Returns the same by the new names.
+    ``objects`` is the object graph, where gradient functions name the tensors that they take from this one; ``nodes``
+    maps node names to the initializers that they stand for. Returns the same by the new names.
     """
     taken = {node.name for node in function.node_def} | {argument.name for argument in function.signature.input_arg}
     renamed: dict[str, str] = {}
@@ -55,6 +56,9 @@ def name_constants(function: Any, nodes: Mapping[str, ir.Value]) -> dict[str, ir
             node.input[index] = _renamed(reference, renamed)
     for key, reference in function.ret.items():
         function.ret[key] = _renamed(reference, renamed)
+    for held in objects.nodes:
+        if held.captured_tensor.concrete_function == function.signature.name:
+            held.captured_tensor.name = _renamed(held.captured_tensor.name, renamed)
     return {renamed.get(old, old): value for old, value in nodes.items()}
 
 
