@@ -105,6 +105,8 @@ class FoldConstants(HubPass):
     def _transpose_weight(self, edit: Editor, node: ir.Node) -> bool:
         """Permute the weight instead, when it is written. It keeps its name, unless others use it as it is."""
         value, out = node.inputs[0], node.outputs[0]
+        if value is not None and _transpose_filled(edit, node, value):
+            return True
         if value is None or not _is_constant(value) or value.const_value is None or out.is_graph_output():
             return False
         if (self._trainable and _floating(value)) or len(value.const_value.shape) < 2:
@@ -169,6 +171,21 @@ def _generated_bytes(node: ir.Node, given: list[Array | None]) -> int:
         case _:
             count = math.prod(first.tolist())
     return math.ceil(count) * 8
+
+
+def _transpose_filled(edit: Editor, node: ir.Node, value: ir.Value) -> bool:
+    """A tensor that holds one number everywhere is made in the shape that is wanted."""
+    maker = value.producer()
+    shape = None if maker is None else known(maker.inputs[0])
+    if maker is None or maker.op_type != "ConstantOfShape" or maker.domain != ONNX or shape is None:
+        return False
+    perm = attribute(node, "perm") or tuple(reversed(range(len(shape))))
+    node.op_type = "ConstantOfShape"
+    node.attributes.pop("perm", None)
+    if "value" in maker.attributes:
+        node.attributes["value"] = maker.attributes["value"]
+    node.replace_input_with(0, edit.constant(shape[list(perm)], f"{value.name}_shape"))
+    return True
 
 
 def _settle(edit: Editor, node: ir.Node, results: list[Array]) -> None:

@@ -89,6 +89,7 @@ def _body(node: ir.Node) -> onnx.FunctionProto | None:
         return None
     body = onnx.FunctionProto()
     body.ParseFromString(found)
+    del body.output[len(node.outputs) :]
     _make_every_output(body)
     return body if body.node else None
 

@@ -12,6 +12,7 @@ from isthmus.passes.dims import SimplifyShapes
 from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.layout.layout import AssignLayout
+from isthmus.passes.moves import SimplifyMoves
 from isthmus.types import Options
 
 
@@ -32,6 +33,8 @@ def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options
         simplify(trainable=trainable),
         *(() if trainable else (FoldBatchNorm(),)),
         AssignLayout(trainable=trainable, input_layouts=options.input_layouts, output_layouts=options.output_layouts),
+        FoldConstants(trainable=trainable),
+        SimplifyMoves(),
         RemoveNoOps(trainable=trainable),
         RemoveDead(),
     )

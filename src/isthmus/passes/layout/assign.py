@@ -108,7 +108,13 @@ def _link(layouts: Layouts) -> None:
             continue  # an initializer is permuted at conversion, which costs nothing
         users = [layouts.user(node, index) for node, index in value.uses()]
         users += [layouts.asked.get(value, SOURCE)] if value.is_graph_output() else []
-        layouts.problem.link(layouts.maker(value), tuple(users), elements(value) + _CALL)
+        layouts.problem.link(layouts.maker(value), tuple(users), price(value))
+
+
+def price(value: ir.Value) -> int:
+    """What transposing ``value`` costs, in elements."""
+    moved = elements(value)
+    return moved + _CALL if moved else 1
 
 
 def turned_perm(layouts: Layouts, node: ir.Node, last_in: bool, last_out: bool) -> Perm:
@@ -132,19 +138,19 @@ def _prefer(layouts: Layouts) -> None:
         given, made = node.inputs[0], node.outputs[0]
         assert given is not None
         side_in, side_out = layouts.uses[node, 0], layouts.makers[made]
-        price = elements(given) + _CALL
+        cost = price(given)
         gone = {(a, b) for a in (False, True) for b in (False, True) if is_identity(turned_perm(layouts, node, a, b))}
         if {(True, False), (False, True)} <= gone:
             gone -= {(False, True)} if side_in in near or side_out not in near else {(True, False)}
         if (True, False) in gone:
-            layouts.problem.link(LAST, (side_in,), price)
-            layouts.problem.link(SOURCE, (side_out,), price)
+            layouts.problem.link(LAST, (side_in,), cost)
+            layouts.problem.link(SOURCE, (side_out,), cost)
         elif (False, True) in gone:
-            layouts.problem.link(SOURCE, (side_in,), price)
-            layouts.problem.link(LAST, (side_out,), price)
+            layouts.problem.link(SOURCE, (side_in,), cost)
+            layouts.problem.link(LAST, (side_out,), cost)
         elif (True, True) in gone:
-            layouts.problem.link(LAST, (side_in,), price)
-            layouts.problem.link(side_in, (side_out,), price)
+            layouts.problem.link(LAST, (side_in,), cost)
+            layouts.problem.link(side_in, (side_out,), cost)
 
 
 def _near_anchors(layouts: Layouts) -> set[int]:

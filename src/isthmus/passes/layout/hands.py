@@ -156,5 +156,11 @@ def _place(node: ir.Node, value: ir.Value) -> None:
 
 
 def elements(value: ir.Value, free: int = 32) -> int:
-    """About how many elements a transposition would move: free dimensions count as ``free``."""
-    return math.prod(d if isinstance(d, int) else free for d in dims(value) or (free,))
+    """About how many elements a transposition would move: free dimensions count as ``free``.
+
+    None at all where channels or spatial axes are of size one: such a Transpose is a Reshape.
+    """
+    shape = dims(value) or (None,)
+    if len(shape) >= 3 and (shape[1] == 1 or all(d == 1 for d in shape[2:])):
+        return 0
+    return math.prod(d if isinstance(d, int) else free for d in shape)
