@@ -18,7 +18,8 @@ pytestmark = pytest.mark.onnxruntime
 
 CHAIN = (
     "g (float[n, m] x, int64[n] i) => (float[n, m] y, int64[n, 1] t)"
-    " <float[1] k = {K}, float[5] w = {1, 2, 3, 4, 5}> { a = Mul(x, k) e = Gather(w, i) c = Constant<value_ints = [1]>() u = Unsqueeze(e, c) b = OP(a, u)"
+    " <float[1] k = {K}, float[5] w = {1, 2, 3, 4, 5}> { a = Mul(x, k)"
+    " e = Gather(w, i) c = Constant<value_ints = [1]>() u = Unsqueeze(e, c) b = OP(a, u)"
     " d = Relu(b) y = Neg(d) t = ArgMax<axis = -1>(y) }"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,25 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from isthmus.errors import InvalidModel, Unsupported, UsageError
-from isthmus.types import Signature, TensorSpec
+from isthmus.errors import (
+    FrameworkMissing,
+    InvalidModel,
+    IsthmusError,
+    RunnerFailed,
+    UnsafeInput,
+    Unsupported,
+    UsageError,
+)
+from isthmus.types import Blocker, Signature, TensorSpec
 from isthmus.verify.runners.process import ProcessRunner
-from isthmus.verify.runners.protocol import LiveRunner, ModelRaised, plain_signature
+from isthmus.verify.runners.protocol import (
+    LiveRunner,
+    ModelRaised,
+    error_from,
+    plain_error,
+    plain_signature,
+    signature_from,
+)
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -237,6 +253,34 @@ class TestTensorFlow:
     def test_a_folder_that_is_no_saved_model_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidModel, match=r"no saved_model\.pb"):
             ProcessRunner("tensorflow", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidModel("bad", hint="fix"),
+        UsageError("wrong"),
+        UnsafeInput("no", hint="--trust-pickle"),
+        RunnerFailed("dead"),
+        ModelRaised("refused"),
+        FrameworkMissing("onnxruntime", "it is needed"),
+        Unsupported("cannot", [Blocker("Op", "has no kernel", "hint")], hint="else"),
+    ],
+)
+def test_an_error_is_the_same_on_both_sides_of_the_pipe(error: IsthmusError) -> None:
+    back = error_from(json.loads(json.dumps(plain_error(error))))
+    assert (type(back), str(back), back.exit_code) == (type(error), str(error), error.exit_code)
+
+
+def test_an_error_of_an_unknown_kind_is_a_failed_runner() -> None:
+    assert isinstance(error_from({"type": "KeyError", "message": "x"}), RunnerFailed)
+
+
+def test_a_signature_is_the_same_on_both_sides_of_the_pipe() -> None:
+    signature = Signature(
+        (TensorSpec("x", "float32", ("n", 3, None)),), (TensorSpec("y", "int64", None, kind="map"),)
+    )
+    assert signature_from(json.loads(json.dumps(plain_signature(signature)))) == signature
 
 
 def test_what_a_live_runner_is_given_and_gives() -> None:

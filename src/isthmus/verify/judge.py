@@ -78,7 +78,7 @@ class _Session:
             made = relaid(self.candidate.run(given), self.options.output_layouts, back=True)
         except ModelRaised as error:
             where = _sizes_text(feed) or f"sample {feed.index}"
-            self._condemn(outputs, f"the result fails on {where}: {error.message}")
+            self._condemn(outputs, f"the result fails on {where}: {_shortened(error.message)}")
             return feed.level
         for variant, expected in outputs.items():
             self._compare(self.measures.setdefault(variant, {}), expected, made)
@@ -101,7 +101,7 @@ class _Session:
                     way: self.reference.run(feed.values, way) for way in self.reference.variants
                 }
             except ModelRaised as error:
-                refusals.append(f"{_sizes_text(feed) or 'the inputs given'}: {_first_line(error.message)}")
+                refusals.append(f"{_sizes_text(feed) or 'the inputs given'}: {_shortened(error.message)}")
                 continue
             if refusals and not self.refused:
                 text = f"the reference itself refused {len(refusals)} choices of sizes, first {refusals[0]}"
@@ -202,8 +202,10 @@ def _sizes_text(feed: Feed) -> str:
     return ", ".join(f"{dim}={size}" for dim, size in feed.sizes.items())
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+def _shortened(text: str, limit: int = 400) -> str:
+    """On one line, with its beginning and its end: frameworks put the reason at either."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit // 2]} … {line[-limit // 2 :]}"
 
 
 def _listed(names: Sequence[str]) -> str:
