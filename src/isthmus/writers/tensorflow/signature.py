@@ -11,6 +11,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.errors import UsageError
+from isthmus.hub.schema import ML
 from isthmus.types import Blocker, Where
 from isthmus.writers.tensorflow.backend import dtype_of
 
@@ -76,6 +77,8 @@ def signature_blockers(graph: ir.Graph) -> list[Blocker]:
 
 
 def _reasons(value: ir.Value) -> list[str]:
+    if _is_score_table(value):
+        return []
     if value.type is not None and not isinstance(value.type, ir.TensorType):
         held = type(value.type).__name__.removesuffix("Type").lower()
         return [f"{value.name!r} is a {held}, and a TensorFlow signature carries tensors only"]
@@ -86,3 +89,9 @@ def _reasons(value: ir.Value) -> list[str]:
     except TypeError as error:
         return [f"{value.name!r}: {error}"]
     return []
+
+
+def _is_score_table(value: ir.Value) -> bool:
+    """Whether it is a list of maps in ONNX that TensorFlow gets as a matrix: one column a label (see ``ops.ml``)."""
+    node = value.producer()
+    return node is not None and (node.domain, node.op_type) == (ML, "ZipMap")

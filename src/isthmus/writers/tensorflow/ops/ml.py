@@ -25,8 +25,9 @@ def linear_classifier(c, x, *, classlabels_ints, classlabels_strings, coefficien
     labels = labels_of(c, classlabels_ints, classlabels_strings)
     rows = rows_of(x)
     classes = len(intercepts) if intercepts else int(labels.shape[0])
-    weights = np.array(coefficients, np.float32).reshape(classes, -1)
-    scores = tf.matmul(rows, weights, transpose_b=True)
+    # as in ONNX Runtime the width is the input's: scikit-learn's iris example, for one, carries more than it needs
+    weights = np.array(coefficients[: classes * rows.shape[1]] if rows.shape[1] else coefficients, np.float32)
+    scores = tf.matmul(rows, weights.reshape(classes, -1), transpose_b=True)
     if intercepts:
         scores = scores + np.array(intercepts, np.float32)
     if classes == 1 and labels.shape[0] == 2:
@@ -168,9 +169,13 @@ def _wide(x: tf.Tensor, width: int | None) -> tf.Tensor:
     return tf.pad(cut, [[0, 0], [0, width - tf.shape(cut)[1]]])
 
 
-@table.lower("ZipMap", domain=ML, ignore=("classlabels_int64s", "classlabels_strings"))
-def zip_map(x):
-    return x if x.shape.rank != 1 else x[None, :]
+@table.lower("ZipMap", domain=ML)
+def zip_map(c, x, *, classlabels_int64s, classlabels_strings):
+    """The scores [N, labels], columns in the order of the labels; ONNX Runtime's maps list sorted labels."""
+    labels = list(classlabels_strings or classlabels_int64s or ())
+    if labels != sorted(set(labels)):
+        c.refuse("TensorFlow has no maps, and the labels are not in the order in which a matrix could stand for them")
+    return x[None, :] if x.shape.rank == 1 else x
 
 
 @table.lower("CastMap", domain=ML, ignore=("cast_to", "map_form", "max_map"))
