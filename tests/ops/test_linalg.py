@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from matrix import FORMS, Form, Node, agrees
+from onnx import helper, numpy_helper, shape_inference
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.onnxruntime]
 
@@ -97,3 +98,22 @@ def test_halves_are_summed_in_float32(dtype: type) -> None:
 def test_det_of_a_stack() -> None:
     x = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
     agrees(Node("Det", [x]), "free", rtol=1e-4)
+
+
+@pytest.mark.parametrize("row", [(5,), (1, 5), (1, 1, 5), (1, 1, 1, 5), (1, 1), (1,), ()], ids=str)
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("shape", [(4, 6), (1, 6), (2, 4, 6)], ids=str)
+def test_a_product_and_the_row_added_to_it(shape: tuple[int, ...], row: tuple[int, ...], first: bool) -> None:
+    """TensorFlow fuses the two; its kernel fails on rows of rank 2 and returns a wrong shape from rank 3 on."""
+    from conformance import run_tensorflow
+
+    x, weight, bias = real(*shape), real(6, 5), real(*row)
+    added = ["bias", "product"] if first else ["product", "bias"]
+    nodes = [helper.make_node("MatMul", ["x", "weight"], ["product"]), helper.make_node("Add", added, ["sum"])]
+    nodes.append(helper.make_node("Relu", ["sum"], ["y"]))
+    weights = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")]
+    given, made = helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("y", 1, None)
+    graph = helper.make_graph(nodes, "fused", [given], [made], weights)
+    model = shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]))
+    (y,) = run_tensorflow(model, {"x": x})
+    np.testing.assert_allclose(y, np.maximum(x @ weight + bias, 0), rtol=1e-4, atol=1e-5)

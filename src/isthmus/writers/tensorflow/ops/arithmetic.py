@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
-from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, UNSIGNED, dim, in_wider
+from isthmus.writers.tensorflow.ops._common import FLOATS, HALVES, INTS, UNSIGNED, dim, dims, in_wider
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -20,8 +20,11 @@ alias(Sub=tf.subtract, Mul=tf.multiply)
 
 @lower("Add")
 def add(a, b):
-    # TensorFlow takes MatMul + a row for a product with bias, and its fused kernel then fails on a bias of rank 2
-    return tf.add(_row_as_vector(a, b), _row_as_vector(b, a))
+    # TensorFlow fuses a product and the row added to it, whatever the row's rank. The fused kernel then fails on
+    # rank 2, and from rank 3 on its result has the wrong shape: so a row is always given to it as a vector.
+    if _is_row(b) and a.shape.rank:
+        return _plus_row(a, b)
+    return _plus_row(b, a) if _is_row(a) and b.shape.rank else tf.add(a, b)
 
 
 @lower("Div")
@@ -56,7 +59,11 @@ def min_of(*xs):
 def mod(a, b, *, fmod):
     if not fmod or a.dtype in UNSIGNED:
         return tf.math.floormod(a, b)  # the sign of the divisor
-    return in_wider(tf.truncatemod, a, b, supported=FLOATS | INTS)  # the sign of the dividend
+    if a.dtype.is_integer:
+        return in_wider(tf.truncatemod, a, b, supported=INTS)  # the sign of the dividend
+    # of floats TruncateMod has no gradient; FloorMod is the same and has one where no sign is negative
+    remainder = tf.math.floormod(tf.abs(a), tf.abs(b))
+    return tf.where(a < 0, -remainder, remainder)
 
 
 @lower("Pow")
@@ -82,12 +89,15 @@ def bit_shift(x, y, *, direction):
     return tf.where(within, tf.bitwise.right_shift(x, y), gone)
 
 
-def _row_as_vector(x: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """A tensor of shape 1, …, 1, n as one of shape n, where the other operand has the rank anyway."""
-    rank = x.shape.rank
-    if rank is None or rank < 2 or (other.shape.rank or 0) < rank or any(d != 1 for d in x.shape[:-1]):
-        return x
-    return tf.reshape(x, [dim(x, -1)])
+def _is_row(x: tf.Tensor) -> bool:
+    """Whether the shape is known to be 1, …, 1, n."""
+    return (x.shape.rank or 0) > 1 and all(d == 1 for d in x.shape[:-1])
+
+
+def _plus_row(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    y = x + tf.reshape(row, [dim(row, -1)])
+    missing = row.shape.rank - x.shape.rank
+    return tf.reshape(y, [1] * missing + dims(y)) if missing > 0 else y
 
 
 def _float_power(x: tf.Tensor, y: tf.Tensor, known: np.ndarray | None) -> tf.Tensor:

@@ -65,9 +65,13 @@ def attention(
     if allowed is not None:
         scores = tf.where(allowed, scores, tf.constant(-math.inf, wide))
     stages.append(scores)
+    # A query that may see no key gets zeros. Softmax of nothing but minus infinity is NaN, and so is its gradient.
+    may_be_blind = not (mask is None and valid is None and left_window_size < 0 and right_window_size < 0)
+    seen = _seeing(allowed, bias) if may_be_blind else None
+    scores = scores if seen is None else tf.where(seen, scores, tf.zeros([], wide))
     precision = target_type(c, softmax_precision) if softmax_precision else wide
     weights = tf.cast(tf.nn.softmax(tf.cast(scores, precision if precision in FLOATS else tf.float32)), wide)
-    weights = _without_empty_rows(weights, allowed, bias)
+    weights = weights if seen is None else tf.where(seen, weights, tf.zeros([], wide))
     stages.append(weights)
     y = tf.cast(_grouped(weights, tf.cast(v, wide), transpose=False), v_dtype)
     if packed:
@@ -167,12 +171,9 @@ def _padded(mask: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.pad(tf.cast(mask, tf.uint8), paddings), tf.bool)
 
 
-def _without_empty_rows(weights: tf.Tensor, allowed: tf.Tensor | None, bias: tf.Tensor | None) -> tf.Tensor:
-    """A query that may see no key gets zeros: softmax would have made NaN of a row of minus infinities."""
-    if allowed is None and bias is None:
-        return weights
+def _seeing(allowed: tf.Tensor | None, bias: tf.Tensor | None) -> tf.Tensor:
+    """Which queries see a key at all, with a last axis of 1."""
     open_ = tf.constant(True) if allowed is None else allowed
     if bias is not None:
         open_ = open_ & (bias > tf.constant(-math.inf, bias.dtype))
-    seen = tf.reduce_any(open_, -1, keepdims=True)
-    return tf.where(seen, weights, tf.zeros([], weights.dtype))
+    return tf.reduce_any(open_, -1, keepdims=True)
