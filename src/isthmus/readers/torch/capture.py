@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from typing import Any
 import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
-from isthmus.readers.torch.dims import Axes, Derived, Fixed, fixed, refined
+from isthmus.readers.torch.dims import Axes, Derived, Fixed, Free, fixed, refined
 from isthmus.readers.torch.feeds import Feeds
 from isthmus.readers.torch.quiet import quiet
 from isthmus.readers.torch.structure import input_names_of_spec, output_names_of_spec
+from isthmus.readers.torch.whole import whole_layers
 from isthmus.types import Note
 
 _ROUNDS = 12
@@ -56,7 +58,7 @@ def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool) -
     bound = feeds.bound(module)
     for _ in range(_ROUNDS):
         try:
-            with quiet():
+            with quiet(), whole_layers():
                 program = torch.export.export(
                     module,
                     feeds.args,
@@ -64,7 +66,7 @@ def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool) -
                     dynamic_shapes=axes.tree(bound) if axes.axes else None,
                     strict=strict,
                 )
-            return Captured(program, axes, tuple(notes))
+            return Captured(program, *_with_limits(program, axes, tuple(notes)))
         except torch._dynamo.exc.UserError as error:
             better = refined(axes, str(error))
             if better is None:
@@ -79,12 +81,45 @@ def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool) -
 def _fallen(axes: Axes, bound: Mapping[str, Any], message: str) -> tuple[Axes, tuple[Note, ...]] | None:
     """The axes that a specialisation error without suggested fixes names, as fixed."""
     names = re.findall(r"You marked (\w+) as dynamic but your code specialized it", message)
-    names = [name for name in names if name in axes.choices]
+    for leaf, axis in re.findall(r"You marked L((?:\[[^\]]+\])+)\.size\(\)\[(\d+)\] as dynamic", message):
+        own = axes.axes.get(".".join(part.strip("'") for part in re.findall(r"\[([^\]]+)\]", leaf)), {})
+        names += [own[int(axis)]] if int(axis) in own else []
+    names = [name for name in dict.fromkeys(names) if name in axes.choices]
     if not names:
         return None
     reason = next((line.strip(" -") for line in message.splitlines() if "specialized it" in line), "")
     less, note = fixed(axes, names, bound, reason.split(" If you're")[0])
     return less, (note,)
+
+
+def _with_limits(
+    program: torch.export.ExportedProgram, axes: Axes, notes: tuple[Note, ...]
+) -> tuple[Axes, tuple[Note, ...]]:
+    """``axes`` with the limits that torch.export found for free dimensions, each told once."""
+    choices, told = dict(axes.choices), list(notes)
+    for name, value in zip(named_inputs(program), tensor_placeholders(program), strict=True):
+        for axis, dim in axes.axes.get(name, {}).items():
+            size, choice = value.shape[axis], choices[dim]
+            if isinstance(size, int) or not isinstance(choice, Free) or not size.node.expr.is_Symbol:
+                continue
+            limits = program.range_constraints.get(size.node.expr)
+            if limits is None:
+                continue
+            # 2 is where torch.export starts anyhow; it means no limit of the module's own.
+            low = int(limits.lower) if limits.lower > max(2, choice.minimum or 2) else choice.minimum
+            high = int(limits.upper) if limits.upper < 2**31 else choice.maximum
+            if Free(low, high) != choice:
+                choices[dim] = Free(low, high)
+                bounds = f"at least {low}" if high == choice.maximum else f"between {low or 0} and {high}"
+                told.append(Note("dimension", f"{axes.asked.get(dim, dim)} must be {bounds}"))
+    return dataclasses.replace(axes, choices=choices), tuple(told)
+
+
+def tensor_placeholders(program: torch.export.ExportedProgram) -> list[Any]:
+    """The example values, fake, of the tensor inputs, in order."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    specs = [s for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
+    return [values[s.arg.name] for s in specs if not isinstance(s.arg, ConstantArgument)]
 
 
 def named_inputs(program: torch.export.ExportedProgram) -> list[str]:
@@ -128,11 +163,7 @@ def dimension_names(
     fell: list[Note] = []
     result: dict[str, str] = {}
     roots: dict[str, str] = {}
-    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    specs = [s for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
-    tensors = [s.arg.name for s in specs if not isinstance(s.arg, ConstantArgument)]
-    for name, placeholder in zip(names, tensors, strict=True):
-        value = placeholders[placeholder].meta["val"]
+    for name, value in zip(names, tensor_placeholders(program), strict=True):
         for axis, dim in axes.axes.get(name, {}).items():
             size = value.shape[axis]
             if isinstance(size, int):

@@ -54,6 +54,8 @@ class Axes:
     axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
+    loose: bool = False
+    """Let torch.export find the ranges by itself, where it could not write down what it found about named ones."""
 
     def shown(self, text: str) -> str:
         """``text`` with the user's names in the place of the identifiers."""
@@ -75,12 +77,15 @@ class Axes:
     def _torch_dims(self) -> dict[str, Any]:
         dims: dict[str, Any] = {}
         for name, choice in self.choices.items():
-            if isinstance(choice, Free):
+            if self.loose and not isinstance(choice, Fixed):
+                low, high = (choice.minimum, choice.maximum) if isinstance(choice, Free) else (None, None)
+                dims[name] = torch.export.Dim.DYNAMIC(min=low, max=high)
+            elif isinstance(choice, Free):
                 dims[name] = torch.export.Dim(name, min=choice.minimum, max=choice.maximum)
             elif isinstance(choice, Fixed):
                 dims[name] = None
         for name, choice in self.choices.items():
-            if isinstance(choice, Derived):
+            if isinstance(choice, Derived) and not self.loose:
                 root = dims[choice.root]
                 scaled = root if choice.factor == 1 else choice.factor * root
                 dims[name] = scaled + choice.offset if choice.offset else scaled
@@ -235,7 +240,7 @@ def refined(axes: Axes, message: str) -> tuple[Axes, tuple[Note, ...]] | None:
     """``axes`` with the fixes that torch.export suggests in ``message``; ``None`` where it suggests none."""
     _, found, fixes = message.partition("Suggested fixes:")
     if not found:
-        return None
+        return _loosened(axes, message)
     choices, notes = dict(axes.choices), []
     for line in fixes.strip().splitlines():
         name, equals, value = (part.strip() for part in line.partition(" = "))
@@ -249,8 +254,14 @@ def refined(axes: Axes, message: str) -> tuple[Axes, tuple[Note, ...]] | None:
             reason = _reason(message, name)
             notes.append(Note("dimension", axes.shown(_told(name, choice, reason))))
     if choices == dict(axes.choices):
-        return None
+        return _loosened(axes, message)
     return dataclasses.replace(axes, choices=_resolved(choices)), tuple(notes)
+
+
+def _loosened(axes: Axes, message: str) -> tuple[Axes, tuple[Note, ...]] | None:
+    if axes.loose or "Constraints violated" not in message:
+        return None
+    return dataclasses.replace(axes, loose=True), ()
 
 
 def _choice(value: str) -> Choice | None:

@@ -6,18 +6,14 @@ import dataclasses
 from typing import Any
 
 import torch
-from torch.export.graph_signature import ConstantArgument, InputKind
 
-from isthmus.readers.torch.capture import named_inputs
+from isthmus.readers.torch.capture import named_inputs, tensor_placeholders
 from isthmus.readers.torch.dims import Axes, Choice, Derived, Free, asked_axes
 
 
 def axes_of(program: torch.export.ExportedProgram, dynamic_shapes: Any) -> Axes:
     """The program's own free axes, named after the input where they first appear, or as ``dynamic_shapes`` says."""
-    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    specs = [s for s in program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
-    tensors = [s.arg.name for s in specs if not isinstance(s.arg, ConstantArgument)]
-    bound = dict(zip(named_inputs(program), (values[name] for name in tensors), strict=True))
+    bound = dict(zip(named_inputs(program), tensor_placeholders(program), strict=True))
     asked = asked_axes(dynamic_shapes, bound)
     axes: dict[str, dict[int, str]] = {name: dict(own) for name, own in asked.axes.items()}
     choices: dict[str, Choice] = dict(asked.choices)

@@ -47,7 +47,18 @@ def attention(
 
 
 def _four(q: Value, k: Value, v: Value, mask: Value, causal: bool, scale: float | None) -> Value:
+    """Attention on [b, h, l, e], [b, h, s, e], [b, h, s, v]."""
+    if mask is not None and (rank(mask) < 2 or not _same_plane(mask, q, k)):
+        # The operator broadcasts masks over batch and heads only.
+        plane = op.Concat(op.Shape(q, start=2, end=3), op.Shape(k, start=2, end=3), axis=0)
+        mask = op.Expand(mask, plane)
     return op.Attention(q, k, v, mask, is_causal=int(causal), scale=scale)[0]
+
+
+def _same_plane(mask: Value, q: Value, k: Value) -> bool:
+    if mask.shape is None or q.shape is None or k.shape is None:
+        return False
+    return bool(mask.shape[-2] == q.shape[-2] and mask.shape[-1] == k.shape[-2])
 
 
 TRANSLATIONS: dict[Any, Any] = {aten.scaled_dot_product_attention.default: attention}

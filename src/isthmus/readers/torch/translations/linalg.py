@@ -101,6 +101,21 @@ def _like(value: Value, x: Value) -> Value:
     return value
 
 
+def inv(A: Value) -> Value:
+    """The inverse alone. A singular matrix gives infinities and NaN, where ATen raises."""
+    return inv_ex(A)[0]
+
+
+def solve(A: Value, B: Value, *, left: bool = True) -> Value:
+    """X with AX = B, or XA = B."""
+    return solve_ex(A, B, left=left)[0]
+
+
+def linalg_cholesky(self: Value, *, upper: bool = False) -> Value:
+    """The factor alone."""
+    return cholesky_ex(self, upper=upper)[0]
+
+
 def slogdet(A: Value) -> tuple[Value, ...]:
     """Sign and logarithm of the determinant; ATen's LU and pivots serve its gradient alone."""
     n = _order(A)
@@ -196,7 +211,11 @@ def _one() -> Value:
 
 
 TRANSLATIONS: dict[Any, Any] = {
+    aten.linalg_inv.default: inv,
+    aten.inverse.default: inv,
     aten.linalg_inv_ex.default: inv_ex,
+    aten.linalg_solve.default: solve,
+    aten.linalg_cholesky.default: linalg_cholesky,
     aten._linalg_solve_ex.default: solve_ex,
     aten._linalg_slogdet.default: slogdet,
     aten.linalg_cholesky_ex.default: cholesky_ex,

@@ -10,6 +10,7 @@ import torch
 from onnxscript import evaluator
 from onnxscript import opset23 as op
 
+import isthmus.readers.torch.whole  # noqa: F401 - defines the operators of torch.ops.isthmus
 from isthmus.readers.torch.translations.build import Value, cut, ints, joined, rank
 
 aten = torch.ops.aten
@@ -217,7 +218,13 @@ def _scan(
     return scan.outputs
 
 
+whole = torch.ops.isthmus
+
 TRANSLATIONS: dict[Any, Any] = {
+    whole.lstm.default: lstm,
+    whole.gru.default: gru,
+    whole.rnn_tanh.default: _rnn("Tanh"),
+    whole.rnn_relu.default: _rnn("Relu"),
     aten.lstm.input: lstm,
     aten.gru.input: gru,
     aten.rnn_tanh.input: _rnn("Tanh"),

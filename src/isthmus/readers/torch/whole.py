@@ -1,0 +1,69 @@
+"""Recurrent layers kept whole while a module is captured: torch.export would unroll them over the example's time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_FLAGS = "bool has_biases, int num_layers, float dropout, bool train, bool bidirectional, bool batch_first"
+
+_LIBRARY = torch.library.Library("isthmus", "DEF")
+_LIBRARY.define(f"lstm(Tensor x, Tensor[] hx, Tensor[] params, {_FLAGS}) -> (Tensor, Tensor, Tensor)")
+for _name in ("gru", "rnn_tanh", "rnn_relu"):
+    _LIBRARY.define(f"{_name}(Tensor x, Tensor hx, Tensor[] params, {_FLAGS}) -> (Tensor, Tensor)")
+
+
+def _real(name: str) -> Callable[..., tuple[Tensor, ...]]:
+    def run(x: Tensor, hx: Any, params: Sequence[Tensor], *flags: Any) -> tuple[Tensor, ...]:
+        return tuple(part.clone() for part in getattr(torch, name)(x, hx, params, *flags))
+
+    return run
+
+
+def _shape(x: Tensor, hx: Sequence[Tensor], bidirectional: bool) -> Tensor:
+    """The output: the features of the hidden state, once a direction."""
+    return x.new_empty([*x.shape[:-1], hx[0].shape[-1] * (2 if bidirectional else 1)])
+
+
+def _lstm_shapes(x: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], *flags: Any) -> tuple[Tensor, ...]:
+    return _shape(x, hx, flags[4]), torch.empty_like(hx[0]), torch.empty_like(hx[1])
+
+
+def _other_shapes(x: Tensor, hx: Tensor, params: Sequence[Tensor], *flags: Any) -> tuple[Tensor, ...]:
+    return _shape(x, [hx], flags[4]), torch.empty_like(hx)
+
+
+_KINDS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+for _name in _KINDS:
+    _LIBRARY.impl(_name, _real(_name), "CompositeExplicitAutograd")
+    torch.library.register_fake(f"isthmus::{_name}", _lstm_shapes if _name == "lstm" else _other_shapes, lib=_LIBRARY)
+
+
+class _Whole(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        # The fourth argument tells padded input from packed sequences, which stay as they are.
+        if name in _KINDS and not kwargs and len(args) == 9 and isinstance(args[3], bool):
+            return getattr(torch.ops.isthmus, name)(*args)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def whole_layers() -> Iterator[None]:
+    """While open, recurrent layers are single operators, and ``nn.Transformer`` does not look into its masks.
+
+    Whether a mask is causal is asked of its values only to choose a faster kernel; the mask is applied either way.
+    """
+    module: Any = torch.nn.modules.transformer
+    original = module._detect_is_causal_mask
+    module._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
+    try:
+        with _Whole():
+            yield
+    finally:
+        module._detect_is_causal_mask = original
