@@ -203,3 +203,12 @@ def test_random_draws_are_held_against_mean_and_spread() -> None:
     assert not spread_agrees(draws[0], draws[1] + 1)
     assert not spread_agrees(draws[0], draws[1] * 2)
     assert not spread_agrees(draws[0], draws[1][:10])
+
+
+def test_a_list_of_maps_is_held_against_the_matrix_that_stands_for_it() -> None:
+    maps = [{2: 0.25, 0: 0.75}, {0: 0.5, 2: 0.5}]
+    table = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
+    assert measured((maps, table)).grade == "exact"
+    assert measured((maps, table[:, ::-1].copy())).grade == "wrong"
+    assert measured((maps, table.astype(np.float64))).grade == "wrong"
+    assert measured(([{0: 1.0}, {1: 1.0}], np.ones((2, 1), np.float32))).grade == "wrong"

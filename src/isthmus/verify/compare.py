@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +52,8 @@ class Measure:
             self._add_maps(reference, candidate, tolerance)
         elif isinstance(reference, np.ndarray) and isinstance(candidate, np.ndarray):
             self._add_arrays(reference, candidate, tolerance)
+        elif isinstance(candidate, np.ndarray) and (table := _table(reference)) is not None:
+            self._add_arrays(table, candidate, tolerance)
         elif isinstance(reference, np.ndarray) or isinstance(candidate, np.ndarray):
             self.condemn(f"the reference is {_described(reference)}, the result {_described(candidate)}")
         elif len(reference) != len(candidate):
@@ -261,6 +263,17 @@ def spread_agrees(reference: Value, candidate: Value) -> bool:
 
 def _as_array(value: Value) -> Value:
     return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _table(value: Value) -> Array | None:
+    """A list of maps with the same keys (scikit-learn's ZipMap) as a matrix, a column a key in order; else None.
+
+    It is what a ZipMap becomes where the target has no maps.
+    """
+    rows = [row for row in value if isinstance(row, Mapping)] if isinstance(value, Sequence) else []
+    if not rows or len(rows) < len(value or ()) or any(set(row) != set(rows[0]) for row in rows):
+        return None
+    return np.array([[row[key] for key in sorted(rows[0])] for row in rows], np.float32)
 
 
 def _described(value: Value) -> str:

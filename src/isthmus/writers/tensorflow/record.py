@@ -15,13 +15,13 @@ from isthmus.hub.model import Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_tensorflow
-from isthmus.types import Blocker, Options
+from isthmus.types import Blocker, Note, Options
 from isthmus.writers.tensorflow import parameters
 from isthmus.writers.tensorflow.backend import TensorFlowBackend, Weights
 from isthmus.writers.tensorflow.names import Arguments, arguments
 from isthmus.writers.tensorflow.ops import LOWERINGS
 from isthmus.writers.tensorflow.parameters import Captured, GraphConstants, Placeholders
-from isthmus.writers.tensorflow.signature import Call, signature_blockers, spec_of
+from isthmus.writers.tensorflow.signature import Call, signature_blockers, signature_notes, spec_of
 from isthmus.writers.tensorflow.training import training_table
 
 SERVING = "serving_default"
@@ -62,7 +62,6 @@ class Recorded(tf.Module):
     def __init__(self, hub: Hub, *, trainable: bool = False) -> None:
         """``hub`` is prepared for TensorFlow. Raises errors.Unsupported with every blocker at once."""
         super().__init__(name="isthmus")
-        self._hub = hub
         self.arguments: Arguments = arguments([str(v.name) for v in hub.graph.inputs])
         self.parameters: Mapping[str, tf.Variable] = {}
         if blocked := signature_blockers(hub.graph):
@@ -79,6 +78,7 @@ class Recorded(tf.Module):
                 weights = Placeholders
             kept = [(value, False) for value in parameters.spilled(values, parameters.FREEZE_LIMIT)]
         self.parameters = {str(v.name): parameters.variable_of(v, trainable=flag) for v, flag in kept}
+        self._hub = hub.with_(notes=(*hub.notes, *_notes(self.arguments, [v for v, _ in kept], trainable)))
         self.traces: Mapping[str, Trace] = MappingProxyType(
             {name: Trace(hub.graph, table, weights(self.parameters)) for name, table in tables.items()}
         )
@@ -109,7 +109,9 @@ class Recorded(tf.Module):
 
 def record(hub: Hub, *, trainable: bool = False, options: Options | None = None) -> Recorded:
     """The hub as a live module. Raises errors.Unsupported with every blocker at once."""
-    return Recorded(for_tensorflow(hub, LOWERINGS, trainable=trainable, options=options), trainable=trainable)
+    prepared = for_tensorflow(hub, LOWERINGS, trainable=trainable, options=options)
+    told = (*prepared.notes, *signature_notes(prepared.graph))
+    return Recorded(prepared.with_(notes=told), trainable=trainable)
 
 
 def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
@@ -123,6 +125,19 @@ def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
     except Unsupported as refusal:
         return list(refusal.blockers)
     return []
+
+
+def _notes(names: Arguments, variables: Sequence[ir.Value], trainable: bool) -> list[Note]:
+    """What is not as one would expect of this target."""
+    notes = [
+        Note("names", f"TensorFlow cannot tell input {name!r} from another one; once loaded it is called {keyword!r}")
+        for name, keyword in names.clashes.items()
+    ]
+    if variables and not trainable:
+        size = parameters.large_bytes(variables) / 1e6
+        text = f"{len(variables)} weights of {size:.0f} MB together stay variables, as constants they cost too much"
+        notes.append(Note("weights", text))
+    return notes
 
 
 def _traced(graph: ir.Graph, table: LoweringTable, weights: Weights) -> Any:

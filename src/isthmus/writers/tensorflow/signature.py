@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from isthmus.errors import UsageError
 from isthmus.hub.schema import ML
-from isthmus.types import Blocker, Where
+from isthmus.types import Blocker, Note, Where
 from isthmus.writers.tensorflow.backend import dtype_of
 
 
@@ -37,9 +37,9 @@ class Call:
         return {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in outputs.items()}
 
     def __call__(self, /, *tensors: Any, **feeds: Any) -> dict[str, tf.Tensor]:
-        """Raises errors.UsageError for inputs that are missing, unknown or given twice."""
+        """Raises errors.UsageError for inputs that are missing, unknown, given twice or of another type."""
         given = self._named(tensors, feeds)
-        made = {name: _tensor(given[name], spec) for name, spec in self.inputs.items()}
+        made = {name: _tensor(name, given[name], spec) for name, spec in self.inputs.items()}
         return dict(self.function(*[made[name] for name in self.order]))
 
     def _named(self, tensors: Sequence[Any], feeds: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,11 +56,13 @@ class Call:
         return given
 
 
-def _tensor(value: Any, spec: tf.TensorSpec) -> tf.Tensor:
-    if tf.is_tensor(value):
-        return value
-    # An array keeps its type, for a wrong one must be seen; plain numbers have none yet.
-    return tf.convert_to_tensor(value) if isinstance(value, np.ndarray) else tf.convert_to_tensor(value, spec.dtype)
+def _tensor(name: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+    """``value`` as a tensor. Plain numbers take the type of the input; what has a type of its own must have that."""
+    typed = tf.is_tensor(value) or isinstance(value, (np.ndarray, np.generic))
+    tensor = tf.convert_to_tensor(value, None if typed else spec.dtype)
+    if tensor.dtype != spec.dtype:
+        raise UsageError(f"input {name!r} is {tensor.dtype.name}, and this model takes {spec.dtype.name}")
+    return tensor
 
 
 def spec_of(value: ir.Value) -> tf.TensorSpec:
@@ -74,6 +76,12 @@ def signature_blockers(graph: ir.Graph) -> list[Blocker]:
     """The inputs and outputs that no signature of TensorFlow can carry."""
     named = [("input", v) for v in graph.inputs] + [("output", v) for v in graph.outputs]
     return [Blocker(kind, reason, where=Where(node=v.name or "")) for kind, v in named for reason in _reasons(v)]
+
+
+def signature_notes(graph: ir.Graph) -> tuple[Note, ...]:
+    """What a caller must know of outputs that TensorFlow carries in another form."""
+    text = "{!r} is a list of maps in ONNX: TensorFlow gives their values as a matrix, a column a label in order"
+    return tuple(Note("output", text.format(v.name)) for v in graph.outputs if _is_score_table(v))
 
 
 def _reasons(value: ir.Value) -> list[str]:
