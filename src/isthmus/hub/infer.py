@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
+from isthmus.errors import InvalidModel
 from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.ranks import ranks_of_outputs
 from isthmus.hub.schema import schema_of
@@ -119,12 +120,21 @@ def _proven(state: ir.Value, returned: ir.Value, *, whole: bool) -> bool:
 def _inferred(model: ir.Model, ours: set[ir.Value]) -> onnx.ModelProto | None:
     """A weightless copy after inference, or ``None`` where onnx cannot read the model at all."""
     with _declared_only(model, ours), _weightless(model):
-        proto = ir.serde.serialize_model(model)
+        try:
+            proto = ir.serde.serialize_model(model)
+        except ir.serde.SerdeError as error:
+            raise InvalidModel(f"the model is inconsistent: {_root(error)}") from error
     try:
         return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, EncodeError):
         # onnx gives up as a whole where one node breaks its schema; check_canonical names what stays unknown.
         return None
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 @contextlib.contextmanager

@@ -72,6 +72,10 @@ def _graph_problems(
         if node.domain in (ONNX, "ai.onnx") and (node.domain, node.op_type) not in functions:
             yield from (f"{label} {problem}" for problem in _schema_problems(node, version))
         for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                yield f"{label} takes {attribute.name!r} from a function, and is in none"
+            elif attribute.type == onnx.AttributeProto.UNDEFINED:
+                yield f"{label} carries {attribute.name!r} without a type"
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _graph_problems(inner, visible, version, functions)
     yield from (f"output {o.name!r} is defined by nothing" for o in graph.output if o.name not in visible)

@@ -62,6 +62,8 @@ def bounds_as_inputs(c: Step) -> None:
     for index, (name, bound) in enumerate((("min", low), ("max", high)), start=1):
         if bound is not None:
             dtype = c.dtype(c.data()).numpy()
+            if dtype.kind in "iub":
+                c.refuse("ONNX had no Clip of integers before opset 12")
             limits = np.finfo(dtype)
             within = np.clip(np.float64(bound), np.float64(limits.min), np.float64(limits.max))
             c.set_input(index, c.constant(np.asarray(within, dtype), name))
