@@ -38,7 +38,8 @@ def grid_sample(x, grid, *, align_corners, mode, padding_mode):
         span = tf.cast(size, wide)
         at = (at + 1) / 2 * (span - 1) if align_corners else ((at + 1) * span - 1) / 2
         at = tf.math.rint(at) if mode == "nearest" else at
-        if padding_mode != "zeros":
+        # cubic taps beyond the border are each clamped by themselves, as ONNX Runtime and PyTorch do it
+        if padding_mode == "reflection" or (padding_mode == "border" and mode != "cubic"):
             low, high = edges[axis]
             inner = _reflected(at, low, high) if padding_mode == "reflection" else tf.clip_by_value(at, 0, span - 1)
             at = tf.where((at < low) | (at > high), inner, at)
@@ -74,8 +75,10 @@ def _reflected(at: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
 
 
 @lower("AffineGrid")
-def affine_grid(theta, size: Host, *, align_corners):
-    rank = size.shape[0] - 2
+def affine_grid(c, theta, size: Host, *, align_corners):
+    if size.shape[0] is None and theta.shape[1] is None:
+        c.refuse("TensorFlow must know the number of spatial axes, and neither operand's shape tells it")
+    rank = theta.shape[1] if size.shape[0] is None else size.shape[0] - 2
     spatial = [int(s) for s in size[2:]] if isinstance(size, np.ndarray) else [size[2 + i] for i in range(rank)]
     wide = tf.float64 if theta.dtype == tf.float64 else tf.float32
     axes = [_centres(n, wide, bool(align_corners)) for n in spatial]
@@ -95,11 +98,14 @@ def _centres(n: Any, dtype: tf.DType, align_corners: bool) -> tf.Tensor:
 
 
 @lower("Col2Im")
-def col2im(x, image_shape: Host, block_shape: Host, *, dilations, pads, strides):
-    rank = image_shape.shape[0]
+def col2im(c, x, image_shape: Host, block_shape: Host, *, dilations, pads, strides):
+    lengths = (image_shape.shape[0], block_shape.shape[0], len(strides or ()) or None, len(dilations or ()) or None)
+    rank = next((n for n in lengths if n is not None), None)
+    if rank is None:
+        c.refuse("TensorFlow must know the number of spatial axes, and no operand's shape tells it")
     ones, zeros = (1,) * rank, (0,) * (2 * rank)
     strides, dilations, pads = strides or ones, dilations or ones, pads or zeros
-    image, block = _numbers(image_shape), _numbers(block_shape)
+    image, block = _numbers(image_shape, rank), _numbers(block_shape, rank)
     flat: Any = tf.zeros([1, 1], tf.int32)
     counts = tf.ones([1, 1], tf.bool)
     for axis in range(rank):
@@ -121,11 +127,11 @@ def col2im(x, image_shape: Host, block_shape: Host, *, dilations, pads, strides)
     return tf.cast(tf.reshape(tf.transpose(sums), tf.stack([sizes[0], channels, *image])), x.dtype)
 
 
-def _numbers(operand: Any) -> list[Any]:
+def _numbers(operand: Any, count: int) -> list[Any]:
     """The elements of a one-dimensional Host input: ints, or scalar int32 tensors."""
     if isinstance(operand, np.ndarray):
         return [int(v) for v in operand]
-    return list(tf.unstack(tf.cast(operand, tf.int32), operand.shape[0]))
+    return list(tf.unstack(tf.cast(operand, tf.int32), count))
 
 
 def _outer(a: tf.Tensor, b: tf.Tensor, combine) -> tf.Tensor:
@@ -154,7 +160,7 @@ def center_crop_pad(c, x, shape: Host, *, axes):
     sizes = dims(x)
     numbers = [positive(a, len(sizes)) for a in (range(len(sizes)) if axes is None else axes)]
     begins, kept, pads = [0] * len(sizes), list(sizes), [(0, 0)] * len(sizes)
-    for axis, wanted in zip(numbers, _numbers(shape), strict=True):
+    for axis, wanted in zip(numbers, _numbers(shape, len(numbers)), strict=True):
         size = sizes[axis]
         more, less = _positive_part(wanted - size), _positive_part(size - wanted)
         begins[axis], kept[axis] = less // 2, size - less

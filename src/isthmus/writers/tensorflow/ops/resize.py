@@ -181,10 +181,10 @@ def _doubling(axis: Axis) -> bool:
 
 
 def _blended(x: tf.Tensor, changed: list[Axis], how: Filter) -> tf.Tensor:
-    """Weighted sums along each axis; integers are computed in floats and come back as ONNX Runtime rounds them."""
+    """Weighted sums along each axis; integers are cut back to integers, and rounded if antialiased."""
     y = tf.cast(x, tf.float32 if x.dtype == tf.float32 or x.dtype.size <= 2 else tf.float64)
     for axis in changed:
         y = mixed(y, axis, how)
     if x.dtype.is_integer:
-        y = tf.clip_by_value(tf.floor(y + 0.5) if how.antialias else tf.math.rint(y), x.dtype.min, x.dtype.max)
+        y = tf.clip_by_value(tf.floor(y + 0.5) if how.antialias else tf.math.sign(y) * tf.floor(tf.abs(y)), x.dtype.min, x.dtype.max)
     return tf.cast(y, x.dtype)

@@ -163,6 +163,6 @@ def _lstm_step(r: tf.Tensor, peepholes: tf.Tensor | None, functions: Any, clip: 
         forget = 1 - i if coupled else f(clipped(forget, clip))
         cell = forget * cell + i * g(clipped(candidate, clip))
         o = o if looks is None else o + looks[1] * cell
-        return f(clipped(o, clip)) * h(clipped(cell, clip)), cell
+        return f(clipped(o, clip)) * h(cell), cell  # the clip counts for gates, as ONNX Runtime has it
 
     return step
