@@ -12,6 +12,7 @@ tf = pytest.importorskip("tensorflow")
 
 from hubs import hub, lazy_chain, run_alone, scaled_difference  # noqa: E402
 
+from isthmus.types import Options  # noqa: E402
 from isthmus.writers.tensorflow import parameters, write_saved_model  # noqa: E402
 from isthmus.writers.tensorflow.saved_model import RECORD  # noqa: E402
 
@@ -127,6 +128,33 @@ def test_the_same_model_gives_the_same_bytes_and_nothing_of_this_machine(
         for secret in (tmp_path, Path.home() / "", Path(__file__).parents[3], Path(tf.__file__).parent):
             assert str(secret).encode() not in held or str(secret) == "/"
         assert b".py" not in held
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_gradients_of_our_own_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainable: bool) -> None:
+    """A grouped convolution brings its own gradient, a function that takes tensors out of the model's."""
+    monkeypatch.setattr(parameters, "INLINE_LIMIT", 0)
+    weight = np.random.default_rng(0).standard_normal((32, 4, 3, 3)).astype(np.float32)
+    row = ", ".join(str(value) for value in weight.ravel())
+    model = f"""
+        <ir_version: 10, opset_import: ["" : 20]>
+        g (float[n, 16, 8, 8] x) => (float[n, 32, 6, 6] y) <float[32, 4, 3, 3] w = {{{row}}}>
+        {{ y = Conv <group = 4> (x, w) }}
+    """
+    for name in ("a", "b"):
+        write_saved_model(hub(model), tmp_path / name, options=Options(trainable=trainable))
+    held = [(tmp_path / name / "saved_model.pb").read_bytes() for name in ("a", "b")]
+    assert held[0] == held[1]
+    loaded = tf.saved_model.load(str(tmp_path / "a"))
+    x = tf.constant(np.random.default_rng(1).standard_normal((2, 16, 8, 8)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(loaded(x)["y"])
+    gradients = tape.gradient(total, [x, *loaded.trainable_variables])
+    assert len(gradients) == 1 + trainable
+    # each pixel in the middle meets every weight of its group once
+    inner = weight.reshape(4, 8, 4, 3, 3).sum((1, 3, 4)).ravel()
+    np.testing.assert_allclose(gradients[0][0, :, 4, 4].numpy(), inner, rtol=1e-4, atol=1e-4)
 
 
 def test_odd_signatures_are_saved(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from isthmus.errors import Unsupported, UsageError
 
@@ -11,6 +12,7 @@ tf = pytest.importorskip("tensorflow")
 
 from hubs import hub, lazy_chain, scaled_difference  # noqa: E402
 
+from isthmus.readers.onnx import read_onnx  # noqa: E402
 from isthmus.types import Options  # noqa: E402
 from isthmus.writers.tensorflow import blockers, parameters  # noqa: E402
 from isthmus.writers.tensorflow.backend import essence  # noqa: E402
@@ -55,6 +57,8 @@ def test_a_wrong_call_says_what_is_wrong() -> None:
     module = record(scaled_difference("x", "y", "z"))
     with pytest.raises(UsageError, match=r"missing \['y'\], unknown \['w'\]"):
         module(A, w=B)
+    with pytest.raises(UsageError, match="input 'y' is float32, and this model takes int32"):
+        module(A, A)
     with pytest.raises(UsageError, match="3 inputs given"):
         module(A, B, B)
     with pytest.raises(UsageError, match=r"given twice: \['x'\]"):
@@ -97,6 +101,22 @@ def test_types_pass_through(dtype: str) -> None:
     text = f'<ir_version: 10, opset_import: ["" : 21]> g ({dtype}[n] x) => ({dtype}[n] y) {{ y = Identity (x) }}'
     spec = record(hub(text)).signatures["serving_default"].structured_outputs["y"]
     assert spec.dtype.name.replace("_", "") == {"float8e4m3fn": "float8e4m3fn"}.get(dtype, dtype)
+
+
+def test_plain_numbers_take_the_type_of_the_input() -> None:
+    module = record(scaled_difference("x", "y", "z"))
+    assert module([[1, 2]], [[3, 4]])["z"].numpy().tolist() == [[-1, 0]]
+
+
+def test_an_unknown_rank_stays_unknown() -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, None)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    call = record(read_onnx(model)).signatures["serving_default"]
+    assert call.structured_input_signature[1]["x"].shape.rank is None
+    for shape in ((), (2,), (1, 2, 3)):
+        assert call(x=np.full(shape, -1, np.float32))["y"].shape == shape
 
 
 def test_sequences_are_refused_with_the_fact() -> None:
@@ -160,5 +180,9 @@ def test_argument_order_is_the_one_in_which_tensorflow_flattens() -> None:
     chosen = arguments(["x:0", "b", "x_0", "0"])
     assert chosen.order == ("0", "b", "x_0", "x:0")
     assert chosen.clashes == {"x:0": "x:0_1"}
+    notes = record(scaled_difference("x:0", "x_0", "z")).hub.notes
+    assert [n.text for n in notes] == [
+        "TensorFlow cannot tell input 'x:0' from another one; once loaded it is called 'x:0_1'"
+    ]
     assert sorted(map(sanitized, chosen.keywords.values())) == ["arg_0", "b", "x_0", "x_0_1"]
     assert list(chosen.traced.values()) == sorted(chosen.traced.values())
