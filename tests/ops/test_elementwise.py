@@ -55,6 +55,7 @@ CASES: dict[str, Node] = {
     "Selu_alpha": node("Selu", REAL, alpha=2.0, gamma=3.0),
     "LeakyRelu_large": node("LeakyRelu", REAL, alpha=1.5),
     "LeakyRelu_negative": node("LeakyRelu", REAL, alpha=-0.5),
+    "HardSigmoid_torch": node("HardSigmoid", REAL, alpha=1 / 6),
     "HardSigmoid_slope": node("HardSigmoid", REAL, alpha=0.5, beta=0.6),
     "ThresholdedRelu_negative": node("ThresholdedRelu", REAL, alpha=-1.0),
     "Gelu_erf": node("Gelu", REAL),
@@ -86,7 +87,9 @@ def test_agrees(name: str, form: Form) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
-@pytest.mark.parametrize("op", ["Exp", "Tanh", "Softplus", "Elu", "Mish", "HardSwish", "LogSoftmax", "Gelu", "Round"])
+@pytest.mark.parametrize(
+    "op", ["Exp", "Tanh", "Softplus", "Elu", "Swish", "Mish", "HardSwish", "LogSoftmax", "Gelu", "Round"]
+)
 def test_halves_are_rounded_once(op: str, dtype: type) -> None:
     half, wide = REAL.astype(dtype), REAL.astype(dtype).astype(np.float32)
     from conformance import run_tensorflow

@@ -90,12 +90,14 @@ def prelu(x, slope):
 
 @lower("HardSigmoid")
 def hard_sigmoid(x, *, alpha, beta):
-    return in_wider(lambda v: _clipped(alpha * v + beta), x, supported=FLOATS)
+    if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
+        return in_wider(lambda v: tf.nn.relu6(v + 3.0) * (1 / 6), x, supported=FLOATS)
+    return in_wider(lambda v: tf.clip_by_value(alpha * v + beta, 0.0, 1.0), x, supported=FLOATS)
 
 
 @lower("HardSwish")
 def hard_swish(x):
-    return in_wider(lambda v: v * _clipped(v / 6 + 0.5), x, supported=FLOATS)
+    return in_wider(lambda v: v * tf.nn.relu6(v + 3.0) * (1 / 6), x, supported=FLOATS)
 
 
 @lower("Mish")
@@ -105,9 +107,8 @@ def mish(x):
 
 @lower("Swish")
 def swish(x, *, alpha):
-    if alpha == 1:
-        return in_wider(tf.nn.silu, x, supported=FLOATS)
-    return in_wider(lambda v: v * tf.sigmoid(alpha * v), x, supported=FLOATS)
+    # not tf.nn.silu: its custom gradient is lost in a SavedModel, and keeps TensorFlow from fusing the two
+    return in_wider(lambda v: v * tf.sigmoid(v if alpha == 1 else alpha * v), x, supported=FLOATS)
 
 
 @lower("Shrink")
@@ -143,7 +144,3 @@ def _scaled_elu(x: tf.Tensor, alpha: float, inner: float) -> tf.Tensor:
         return tf.nn.elu(x)
     # the exponent is held at 0 where it is not taken, so that no infinity comes into the gradient
     return tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0) / inner))
-
-
-def _clipped(x: tf.Tensor) -> tf.Tensor:
-    return tf.clip_by_value(x, 0.0, 1.0)
