@@ -16,6 +16,7 @@ WEIGHTS = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}
 def channels_first(model: ir.Model) -> ir.Model:
     """A copy in which every channels-last node is the default domain's between Transposes. Slow on purpose."""
     model = ir.from_proto(ir.to_proto(model))
+    model.ir_version = max(model.ir_version, 10)
     edit = Editor(model)
     for node in list(model.graph.all_nodes()):
         if node.domain != CHANNELS_LAST:
