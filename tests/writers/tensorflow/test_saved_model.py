@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 tf = pytest.importorskip("tensorflow")
 
 from hubs import hub, lazy_chain, run_alone, scaled_difference  # noqa: E402
 
+from isthmus.lower.contract import Lowerings, merge  # noqa: E402
+from isthmus.readers.onnx import read_onnx  # noqa: E402
 from isthmus.types import Options  # noqa: E402
-from isthmus.writers.tensorflow import parameters, write_saved_model  # noqa: E402
+from isthmus.writers.tensorflow import parameters, record, write_saved_model  # noqa: E402
 from isthmus.writers.tensorflow.saved_model import RECORD  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow
@@ -40,6 +45,7 @@ LOAD_V1 = """
         feeds = {{signature.inputs[first].name: [[1, 2], [3, 4]], signature.inputs[second].name: [[1, 0], [0, 1]]}}
         assert session.run(signature.outputs[output].name, feeds).tolist() == [[1, 4], [6, 7]]
 """
+SHAPES = ((96, 96), (96, 64))
 NAMES = [
     ("x", "y", "z"),
     ("y", "x", "z"),
@@ -79,9 +85,7 @@ def test_names_that_tensorflow_cannot_tell_apart(tmp_path: Path) -> None:
 def test_weights_arrive_whichever_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline: int, frozen: int
 ) -> None:
-    weights = [
-        np.random.default_rng(i).standard_normal(s).astype(np.float32) for i, s in enumerate(((96, 96), (96, 64)))
-    ]
+    weights = [np.random.default_rng(i).standard_normal(s).astype(np.float32) for i, s in enumerate(SHAPES)]
     monkeypatch.setattr(parameters, "INLINE_LIMIT", inline)
     monkeypatch.setattr(parameters, "FREEZE_LIMIT", frozen)
     live = write_saved_model(lazy_chain([96, 96, 64], weights.__getitem__), tmp_path / "m")
@@ -98,14 +102,14 @@ def test_weights_arrive_whichever_way(
         if name not in expected:
             content = nodes[name].attr["value"].tensor
             np.testing.assert_array_equal(tf.make_ndarray(content), weights[index])
-    record = json.loads((tmp_path / "m" / RECORD).read_text())
-    assert {n for n, w in record["weights"].items() if "variable" in w} == expected
-    assert record["weights"]["layers.1.weight"].get("nodes", ["__inference_model/layers.1.weight"]) == [
+    written = json.loads((tmp_path / "m" / RECORD).read_text())
+    assert {n for n, w in written["weights"].items() if "variable" in w} == expected
+    assert written["weights"]["layers.1.weight"].get("nodes", ["__inference_model/layers.1.weight"]) == [
         "__inference_model/layers.1.weight"
     ]
 
 
-def _model_function(folder: Path) -> object:
+def _model_function(folder: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -117,7 +121,7 @@ def test_the_same_model_gives_the_same_bytes_and_nothing_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parameters, "FREEZE_LIMIT", 40_000)
-    weights = [np.full(s, 0.01, np.float32) for s in ((96, 96), (96, 64))]
+    weights = [np.full(s, 0.01, np.float32) for s in SHAPES]
     for name in ("a", "b"):
         write_saved_model(lazy_chain([96, 96, 64], weights.__getitem__), tmp_path / name)
     files = {p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file()}
@@ -132,29 +136,52 @@ def test_the_same_model_gives_the_same_bytes_and_nothing_of_this_machine(
 
 @pytest.mark.parametrize("trainable", [False, True])
 def test_gradients_of_our_own_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainable: bool) -> None:
-    """A grouped convolution brings its own gradient, a function that takes tensors out of the model's."""
+    """A custom gradient is a function of its own, which takes tensors out of the model's, weights among them."""
+    table = Lowerings()
+
+    @table.lower("MatMul")
+    def matmul(a: Any, b: Any) -> Any:
+        def doubled(upstream: Any) -> tuple[Any, Any]:
+            return 2 * tf.matmul(upstream, b, transpose_b=True), 2 * tf.matmul(a, upstream, transpose_a=True)
+
+        return tf.custom_gradient(lambda a, b: (tf.matmul(a, b), doubled))(a, b)
+
+    monkeypatch.setattr(record, "LOWERINGS", {**record.LOWERINGS, **merge(table)})
     monkeypatch.setattr(parameters, "INLINE_LIMIT", 0)
-    weight = np.random.default_rng(0).standard_normal((32, 4, 3, 3)).astype(np.float32)
-    row = ", ".join(str(value) for value in weight.ravel())
-    model = f"""
-        <ir_version: 10, opset_import: ["" : 20]>
-        g (float[n, 16, 8, 8] x) => (float[n, 32, 6, 6] y) <float[32, 4, 3, 3] w = {{{row}}}>
-        {{ y = Conv <group = 4> (x, w) }}
-    """
+    weights = [np.random.default_rng(i).standard_normal(s).astype(np.float32) for i, s in enumerate(SHAPES)]
     for name in ("a", "b"):
-        write_saved_model(hub(model), tmp_path / name, options=Options(trainable=trainable))
+        model = lazy_chain([96, 96, 64], weights.__getitem__)
+        write_saved_model(model, tmp_path / name, options=Options(trainable=trainable))
     held = [(tmp_path / name / "saved_model.pb").read_bytes() for name in ("a", "b")]
     assert held[0] == held[1]
     loaded = tf.saved_model.load(str(tmp_path / "a"))
-    x = tf.constant(np.random.default_rng(1).standard_normal((2, 16, 8, 8)).astype(np.float32))
+    x = tf.ones([2, 96])
     with tf.GradientTape() as tape:
         tape.watch(x)
         total = tf.reduce_sum(loaded(x)["y"])
     gradients = tape.gradient(total, [x, *loaded.trainable_variables])
-    assert len(gradients) == 1 + trainable
-    # each pixel in the middle meets every weight of its group once
-    inner = weight.reshape(4, 8, 4, 3, 3).sum((1, 3, 4)).ravel()
-    np.testing.assert_allclose(gradients[0][0, :, 4, 4].numpy(), inner, rtol=1e-4, atol=1e-4)
+    assert len(gradients) == 1 + 2 * trainable
+    expected = np.ones((2, 64)) @ weights[1].T @ weights[0].T
+    np.testing.assert_allclose(gradients[0].numpy(), 4 * expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float16", "bfloat16", "float8_e4m3fn", "int8", "uint16", "int64", "bool", "complex64"]
+)
+def test_streamed_weights_of_every_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    monkeypatch.setattr(parameters, "INLINE_LIMIT", 0)
+    array = np.random.default_rng(0).integers(0, 2, (64, 70)).astype(np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    held = ir.Value(name="w", const_value=ir.tensor(array), shape=ir.Shape(array.shape))
+    held.type = ir.TensorType(ir.tensor(array).dtype)
+    node = ir.node("Identity", [held])
+    out = node.outputs[0]
+    out.name, out.type, out.shape = "y", held.type, held.shape
+    graph = ir.Graph([], [out], nodes=[node], initializers=[held], opset_imports={"": 21}, name="g")
+    write_saved_model(read_onnx(ir.Model(graph, ir_version=10)), tmp_path / "m")
+    nodes = [n.op for n in _model_function(tmp_path / "m").node_def]
+    assert nodes.count("Const") == 1 and "Placeholder" not in nodes
+    made = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]()["y"].numpy()
+    assert made.dtype == array.dtype and made.tobytes() == array.tobytes()
 
 
 def test_odd_signatures_are_saved(tmp_path: Path) -> None:
