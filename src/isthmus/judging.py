@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import roads
-from isthmus.errors import UsageError
+from isthmus.errors import InvalidModel, IsthmusError, Unsupported, UsageError
 from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.shapes import Shapes
@@ -26,6 +26,8 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
     """A runner of ``source``: in a process of its own, or in this one where the model is alive here.
 
     ``signature`` names inputs and outputs where the source does not itself; ``scratch`` is a private folder.
+    An ONNX model that ONNX Runtime will not load (opsets before 7, ahead of it, operators without a kernel) is run
+    by onnx's reference evaluator, and its name says so.
     """
     named: dict[str, Any] = {"signature": plain_signature(signature)} if signature is not None else {}
     common: dict[str, Any] = {"name": source.label, "timeout": options.timeout}
@@ -38,9 +40,11 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
         given = named if source.kind == "torch" else {}
         if options.signature and source.kind == "tensorflow":
             given = {"signature_key": options.signature}
+        if source.kind == "onnx":
+            return _onnx(source.path, common)
         return ProcessRunner(source.kind, str(source.path), **common, **given)
     if source.kind == "onnx":
-        return ProcessRunner("onnx", str(_saved(source.value, scratch)), **common)
+        return _onnx(_saved(source.value, scratch), common)
     if source.kind == "torch":
         return _live_torch(source, signature, inputs)
     raise UsageError(f"{source.label}: a live TensorFlow model cannot be judged", hint="save it first")
@@ -120,6 +124,17 @@ def _sizes(min: int | None, max: int | None, multiple: int, offset: int) -> list
     least = -(-(builtins.max(min or 2, 2) - offset) // multiple)
     sizes = [multiple * (least + step) + offset for step in (0, 3, 7, 1)]
     return [size for size in sizes if max is None or size <= max]
+
+
+def _onnx(path: Path, common: dict[str, Any]) -> Runner:
+    try:
+        return ProcessRunner("onnx", str(path), **common)
+    except (InvalidModel, Unsupported) as refusal:
+        named = {**common, "name": f"{common['name']} in onnx's reference evaluator"}
+        try:
+            return ProcessRunner("onnx", str(path), engine="reference", **named)
+        except IsthmusError:
+            raise refusal from None
 
 
 def _saved(model: Any, scratch: Path) -> Path:

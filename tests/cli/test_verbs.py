@@ -76,6 +76,14 @@ def test_verify_tells_agreement_from_disagreement(linear, capsys) -> None:
     assert main(["verify", str(linear), str(twisted(linear)), "--atol", "100"]) == 0
 
 
+@onnxruntime
+def test_locate_names_the_first_value_that_parts(linear, capsys) -> None:
+    assert main(["locate", str(linear), str(linear)]) == 0
+    assert "nothing diverges" in capsys.readouterr().out
+    assert main(["locate", str(linear), str(twisted(linear)), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["value"] == "product"
+
+
 def test_inspect_never_runs_the_model(linear, capsys) -> None:
     assert main(["inspect", str(linear), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -11,10 +11,10 @@ from types import FrameType
 from typing import NoReturn
 
 from isthmus import __version__
-from isthmus.cli import check, convert, doctor, inspect, verify
+from isthmus.cli import check, convert, doctor, inspect, locate, verify
 from isthmus.errors import IsthmusError
 
-VERBS = (convert, verify, inspect, check, doctor)
+VERBS = (convert, verify, locate, inspect, check, doctor)
 INTERRUPTED = 130
 BROKEN = 70
 """An error of Isthmus itself (sysexits' EX_SOFTWARE): never one of the promised codes."""

@@ -39,4 +39,6 @@ def show(arguments: argparse.Namespace, result: Result) -> None:
         return
     from isthmus.report.text import render
 
-    Console(soft_wrap=True).print(render(result, verbose=arguments.verbose, quiet=arguments.quiet))
+    # Into a file or a pipe nothing is cut to the width of a terminal that is not there.
+    width = None if sys.stdout.isatty() else 200
+    Console(soft_wrap=True, width=width).print(render(result, verbose=arguments.verbose, quiet=arguments.quiet))

@@ -138,7 +138,12 @@ def _long(role: Role, place: int, sample: int, count: int) -> int:
     return _small(role, place, sample, count) if role != "length" else 1600 * (1 + place + sample % 4)
 
 
-_POLICIES: tuple[Policy, ...] = (_small, _large, _equal, _tiny, _square, _long, _all_equal)
+def _single(role: Role, place: int, sample: int, count: int) -> int:
+    """A batch of one: for models that declare it free and bind it by a state of fixed size."""
+    return 1 if role == "batch" else _large(role, place, sample, count)
+
+
+_POLICIES: tuple[Policy, ...] = (_small, _large, _single, _equal, _tiny, _square, _long, _all_equal)
 
 
 def _near(size: int, sample: int, level: int) -> int:

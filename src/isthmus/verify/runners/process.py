@@ -62,7 +62,8 @@ class ProcessRunner:
         for thread in self._threads:
             thread.start()
         try:
-            path = [entry for entry in sys.path if isinstance(entry, str)]
+            # A factory is looked for where `python -m` would: in the working directory first.
+            path = [os.getcwd(), *(entry for entry in sys.path if isinstance(entry, str))]
             request = {"do": "load", "kind": kind, "source": source, "options": options, "path": path}
             answer = self._ask(request, "loading the model")
         except BaseException:
