@@ -11,7 +11,8 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from isthmus.errors import InvalidModel
 from isthmus.hub.io import MAP_TYPE, holds_map
-from isthmus.hub.ranks import ranks_of_outputs
+from isthmus.hub.model import CHANNELS_LAST
+from isthmus.hub.ranks import ranks_of_outputs, reshaped
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
@@ -55,6 +56,12 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
     for _ in range(_ROUNDS):
         filled = set[ir.Value]()
         for node in _nodes(model):
+            shape = (
+                reshaped(node, _open) if node.op_type == "Reshape" and not node.outputs[0].is_graph_output() else None
+            )
+            if shape is not None:
+                node.outputs[0].shape = shape
+                filled.add(node.outputs[0])
             if all(value.shape is not None for value in node.outputs):
                 continue
             for value, rank in zip(node.outputs, ranks_of_outputs(node), strict=False):
@@ -65,6 +72,10 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
             return
         ours |= filled
         _infer_once(model, ours)
+
+
+def _open(dim: ir.SymbolicDim) -> bool:
+    return dim.value is None or dim.value.startswith(_GENERATED)
 
 
 def _settle_loop_states(model: ir.Model, ours: set[ir.Value]) -> bool:
@@ -178,7 +189,7 @@ def _declared_only(model: ir.Model, ours: set[ir.Value]) -> Iterator[None]:
     try:
         for graph in model.graphs():
             for node in graph:
-                if schema_of(node.domain, node.op_type) is None:
+                if node.domain == CHANNELS_LAST or schema_of(node.domain, node.op_type) is None:
                     continue
                 for value in node.outputs:
                     if value not in ours and not value.is_graph_output():
@@ -241,8 +252,8 @@ def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool) -> ir.Shape:
         return declared if promised else inferred
     dims: list[int | ir.SymbolicDim] = []
     for said, found in zip(declared, inferred, strict=True):
-        known = isinstance(found, int) or (found.value is not None and not found.value.startswith(_GENERATED))
-        named = isinstance(said, int) or said.value is not None
+        known = isinstance(found, int) or not _open(found)
+        named = isinstance(said, int) or not _open(said)
         if promised and named:
             dims.append(said)
         elif known or not named or (said == 1 and not promised):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -20,6 +22,31 @@ def ranks_of_outputs(node: ir.Node) -> list[int | None]:
         return _stacked(node)
     rule = _RULES.get(node.op_type)
     return [rule(node) if rule is not None and index == 0 else None for index in range(len(node.outputs))]
+
+
+def reshaped(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
+    """The output of a Reshape whose one open size follows: it holds as many elements as the input.
+
+    [batch, 3, 4] to [batch, ?] is [batch, 12]: what is free on both sides cancels. ``None`` where nothing is won.
+    """
+    before, after = node.inputs[0].shape if node.inputs[0] is not None else None, node.outputs[0].shape
+    if node.op_type != "Reshape" or node.domain != ONNX or before is None or after is None:
+        return None
+    open_axes = [axis for axis, dim in enumerate(after) if isinstance(dim, ir.SymbolicDim) and unknown(dim)]
+    if len(open_axes) != 1:
+        return None
+    free_before = Counter(dim.value for dim in before if isinstance(dim, ir.SymbolicDim))
+    others = [dim for axis, dim in enumerate(after) if axis != open_axes[0]]
+    free_after = Counter(dim.value for dim in others if isinstance(dim, ir.SymbolicDim))
+    if free_before != free_after or None in free_before:
+        return None
+    size = math.prod(dim for dim in before if isinstance(dim, int))
+    rest = math.prod(dim for dim in others if isinstance(dim, int))
+    if rest == 0 or size % rest:
+        return None
+    dims = list(after)
+    dims[open_axes[0]] = size // rest
+    return ir.Shape(dims)
 
 
 def _stacked(loop: ir.Node) -> list[int | None]:
