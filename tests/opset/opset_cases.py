@@ -114,6 +114,7 @@ ON_ONNXRUNTIME = (
     Case(7, "d, k = Dropout(x) y = Add(x, d)"),
     Case(7, "y = BatchNormalization(x, s, b, m, v)", _NORM, weights=_VARIANCE),
     Case(9, "y = BatchNormalization<epsilon=0.01>(x, s, b, m, v)", _NORM, weights=_VARIANCE),
+    Case(9, "y, a, c, d, e = BatchNormalization(x, s, b, m, v)", _NORM, weights=_VARIANCE),
     Case(7, "y = PRelu(x, s)", "float[2,3,4] x, float[3,1] s"),
     Case(7, "y = LSTM<hidden_size=4>(x, w, r)", _LSTM),
     Case(7, 'y = LSTM<hidden_size=4, direction="reverse">(x, w, r)', _LSTM),

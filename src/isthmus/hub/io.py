@@ -174,7 +174,8 @@ def _safe_size(folder: Path, location: str, tensor: str) -> int:
         raise UnsafeInput(f"tensor {tensor!r} points outside of the model's folder: {location!r}", hint=escape)
     base, full = folder.resolve(), (folder / path).resolve()
     if not full.is_relative_to(base):
-        raise UnsafeInput(f"{location!r} is a link that leaves the model's folder", hint=escape)
+        hint = "copy the data file itself into the model's folder (download caches often hold links only)"
+        raise UnsafeInput(f"{location!r} is a link that leaves the model's folder", hint=hint)
     if not full.is_file():
         raise InvalidModel(f"the external data file {location!r} of tensor {tensor!r} is missing", hint=escape)
     status = full.stat()

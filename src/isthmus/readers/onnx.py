@@ -57,7 +57,7 @@ def read_onnx(
     if isinstance(source, onnx.ModelProto):
         return _read(_own(source), None, "onnx.ModelProto", dynamic_shapes)
     path = Path(source)
-    return _read(load_proto(path), path.resolve().parent, str(path), dynamic_shapes)
+    return _read(load_proto(path), path.absolute().parent, str(path), dynamic_shapes)
 
 
 def _read(proto: onnx.ModelProto, folder: Path | None, source: str, dynamic_shapes: DynamicShapes | None) -> Hub:
