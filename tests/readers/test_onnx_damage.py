@@ -1,4 +1,4 @@
-"""Damaged files: whatever was changed in a model's bytes, reading it succeeds or says what is wrong, and never else."""
+"""Damaged files: whatever was changed in a model's bytes, reading it works or says what is wrong."""
 
 from __future__ import annotations
 
