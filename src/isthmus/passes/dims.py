@@ -59,6 +59,15 @@ class SimplifyShapes(HubPass):
         return PassResult(hub, modified, tuple(reasons.found))
 
 
+def entries_of(model: ir.Model) -> dict[ir.Value, list[Entry]]:
+    """The entries of every computed list of sizes, as far as they are known."""
+    entries: dict[ir.Value, list[Entry]] = {}
+    for node in model.graph.all_nodes():
+        if node.domain == ONNX and (found := _entries(node, entries)) is not None and len(found) <= _MOST:
+            entries[node.outputs[0]] = found
+    return entries
+
+
 def _of(value: ir.Value | None, entries: dict[ir.Value, list[Entry]]) -> list[Entry] | None:
     """The entries of a list or scalar of integers, as far as they are known."""
     if value is None:

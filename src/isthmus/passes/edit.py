@@ -17,7 +17,7 @@ PERM = "isthmus.perm"
 value transposed by (0, 2, 3, 1)."""
 
 SHAPE = "isthmus.shape"
-"""Metadata of an initializer that was reshaped as well: the source's shape, before ``PERM`` was applied."""
+"""Metadata of an initializer that was reshaped as well: undo ``PERM``, then reshape to this."""
 
 PARAMETER = "isthmus.parameter"
 """Metadata of an initializer that is a further copy, in another order: the name of the source's parameter."""
@@ -155,7 +155,7 @@ def lazily(tensor: ir.TensorProtocol, perm: Sequence[int], shape: Sequence[int] 
     dtype = tensor.dtype
 
     def made() -> ir.TensorProtocol:
-        return ir.Tensor(np.ascontiguousarray(tensor.numpy().reshape(source).transpose(perm)), dtype=dtype)
+        return ir.Tensor(np.array(tensor.numpy().reshape(source).transpose(perm), order="C"), dtype=dtype)
 
     return ir.LazyTensor(made, dtype=dtype, shape=ir.Shape([source[axis] for axis in perm]), name=tensor.name)
 

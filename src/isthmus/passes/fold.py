@@ -12,7 +12,7 @@ from isthmus.hub.model import ONNX, Hub
 from isthmus.hub.provenance import inherit
 from isthmus.passes.arrays import FOLDS, Array, evaluate
 from isthmus.passes.base import HubPass, PassResult, Reasons
-from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, lazily, mark_permuted, replace
+from isthmus.passes.edit import PERM, SHAPE, Editor, attribute, dims, graph_of, known, lazily, mark_permuted, replace
 
 _SMALL = 4 << 10
 """Results up to this many bytes are kept whatever made them."""
@@ -20,6 +20,7 @@ _SMALL = 4 << 10
 _LARGE = 4 << 20
 """Operands above this many bytes are only ever transposed, and lazily."""
 
+_RESHAPING = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _GENERATORS = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})
 """Operators whose result may be far larger than their operands."""
 
@@ -66,7 +67,9 @@ class FoldConstants(HubPass):
                 continue
             if node.op_type == "If":
                 modified |= _take_branch(node, edit)
-            elif node.op_type == "Transpose" and self._transpose_weight(edit, node):
+            elif (node.op_type == "Transpose" and self._transpose_weight(edit, node)) or (
+                node.op_type in _RESHAPING and self._reshape_weight(node)
+            ):
                 modified = True
             elif (results := self._results(node, reasons)) is not None:
                 _settle(edit, node, results)
@@ -121,6 +124,24 @@ class FoldConstants(HubPass):
             permuted.const_value, permuted.shape = tensor, ir.Shape(tensor.shape.numpy())
             mark_permuted(permuted, perm, value)
         ir.convenience.replace_all_uses_with(out, permuted)
+        graph_of(node).remove(node, safe=True)
+        return True
+
+    def _reshape_weight(self, node: ir.Node) -> bool:
+        """Reshape a floating weight that nothing else uses, when it is written, and let it keep its name."""
+        value, out = node.inputs[0], node.outputs[0]
+        shape = dims(out)
+        if value is None or shape is None or not _is_constant(value) or value.const_value is None:
+            return False
+        sizes = [d for d in shape if isinstance(d, int)]
+        alone = len(value.uses()) == 1 and not value.is_graph_output() and not out.is_graph_output()
+        fits = len(sizes) == len(shape) and math.prod(sizes) == value.const_value.size
+        if self._trainable or not _floating(value) or not alone or not fits or PERM in value.metadata_props:
+            return False
+        value.metadata_props.setdefault(SHAPE, ",".join(map(str, value.const_value.shape.numpy())))
+        value.const_value = lazily(value.const_value, range(len(sizes)), sizes)
+        value.shape = ir.Shape(sizes)
+        ir.convenience.replace_all_uses_with(out, value)
         graph_of(node).remove(node, safe=True)
         return True
 

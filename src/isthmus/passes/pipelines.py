@@ -11,6 +11,7 @@ from isthmus.passes.contrib.decompose import DecomposeContrib
 from isthmus.passes.dims import SimplifyShapes
 from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
+from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.moves import SimplifyMoves
 from isthmus.types import Options
@@ -31,6 +32,7 @@ def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options
         simplify(trainable=trainable),
         ExpandFunctions(table),
         simplify(trainable=trainable),
+        FuseGroupNorm(),
         *(() if trainable else (FoldBatchNorm(),)),
         AssignLayout(trainable=trainable, input_layouts=options.input_layouts, output_layouts=options.output_layouts),
         FoldConstants(trainable=trainable),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from isthmus.passes.edit import SHAPE, Editor, dims, known, lazily, mark_permuted
+from isthmus.passes.edit import PERM, SHAPE, Editor, dims, known, lazily, mark_permuted
 from isthmus.passes.layout.perms import Perm, is_identity, last_perm, moved, spelled
 
 Dims = tuple[int, ...]
@@ -93,8 +93,12 @@ class Hands:
         made = lazily(tensor, perm, shape)
         target = value if last else self.edit.initializer(made, f"{value.name}_last")
         if shape is not None:
-            target.metadata_props[SHAPE] = spelled(tuple(tensor.shape.numpy()))
+            target.metadata_props.setdefault(SHAPE, spelled(tuple(tensor.shape.numpy())))
+        order = value.metadata_props.get(PERM, spelled(range(len(tensor.shape))))
         mark_permuted(target, perm, value)
+        if shape is not None and order != spelled(range(len(tensor.shape))):
+            for key in (PERM, SHAPE):  # permuted, reshaped, permuted: no pair of marks says that
+                target.metadata_props.pop(key, None)
         if last:
             made.name = value.name
             value.const_value = made
