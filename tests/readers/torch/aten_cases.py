@@ -118,15 +118,17 @@ def square(n: int) -> tuple[Tensor, ...]:
     return (r(n, 4, 4) + 3 * torch.eye(4),)
 
 
+_PLAIN = """
+abs neg sign exp sin cos tan sinh cosh tanh atan asinh floor ceil trunc round frac sigmoid relu square erf isnan isinf
+isfinite exp2 expm1 positive sgn signbit sinc nan_to_num rad2deg deg2rad t selu
+"""
+_POSITIVE = "log log2 log10 log1p sqrt rsqrt reciprocal lgamma digamma"
+_UNIT = "asin acos atanh logit erfinv erfc"
+
 _UNARY: dict[str, tuple[Callable[..., Any], Callable[[int], tuple[Tensor, ...]]]] = {
     name: (getattr(torch, name), make)
-    for make, names in {
-        x: "abs neg sign exp sin cos tan sinh cosh tanh atan asinh floor ceil trunc round frac sigmoid relu square "
-        "erf isnan isinf isfinite exp2 expm1 positive sgn signbit sinc nan_to_num rad2deg deg2rad t selu".split(),
-        pos: "log log2 log10 log1p sqrt rsqrt reciprocal lgamma digamma".split(),
-        unit: "asin acos atanh logit erfinv erfc".split(),
-    }.items()
-    for name in names
+    for make, names in ((x, _PLAIN), (pos, _POSITIVE), (unit, _UNIT))
+    for name in names.split()
 }
 
 _ACTIVATIONS: dict[str, Callable[..., Any]] = {
@@ -609,3 +611,7 @@ def all_cases() -> list[AtenCase]:
     }
     loose = {"linalg_inv": 1e-3, "linalg_solve": 1e-3, "to_half": 1e-2}
     return [AtenCase(name, f, make, loose.get(name, 1e-4)) for name, (f, make) in table.items()]
+
+
+REFUSED: dict[str, str] = {}
+"""Cases that are refused by name, and why."""

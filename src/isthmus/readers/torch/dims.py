@@ -249,6 +249,9 @@ def refined(axes: Axes, message: str) -> tuple[Axes, tuple[Note, ...]] | None:
         choice = _choice(value)
         if choice is None or choices.get(name) == choice:
             continue
+        if isinstance(choice, Derived) and name in axes.choices and not _is_equation(message, name):
+            # torch proposes multiples for inequalities too; the sizes it would shut out are fine.
+            return _loosened(axes, message)
         choices[name] = choice
         if name in axes.choices:
             reason = _reason(message, name)
@@ -295,6 +298,11 @@ def _resolved(choices: dict[str, Choice]) -> dict[str, Choice]:
                 current = Derived(root.root, current.factor * root.factor, offset)
         result[name] = current
     return result
+
+
+def _is_equation(message: str, name: str) -> bool:
+    lines = [line for line in message.splitlines() if re.search(rf"\b{re.escape(name)}\b", line)]
+    return any("==" in line or "always be equal" in line for line in lines)
 
 
 def _reason(message: str, name: str) -> str:

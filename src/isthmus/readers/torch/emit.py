@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx_ir as ir
 import torch
@@ -20,7 +22,7 @@ def emit(program: torch.export.ExportedProgram, *, trainable: bool) -> ir.Model:
     Raises:
         torch.onnx.errors.OnnxExporterError: an operator has no translation.
     """
-    with quiet():
+    with quiet(), _without_constant_outputs(program):
         exported = torch.onnx.export(
             program,
             (),
@@ -33,6 +35,22 @@ def emit(program: torch.export.ExportedProgram, *, trainable: bool) -> ir.Model:
     if exported is None:  # pragma: no cover - only for the old exporter
         raise torch.onnx.errors.OnnxExporterError("no program came back")
     return exported.model
+
+
+@contextmanager
+def _without_constant_outputs(program: torch.export.ExportedProgram) -> Iterator[None]:
+    """Numbers among a program's outputs stand aside: torch's translator trips over them."""
+    output = next(node for node in reversed(program.graph.nodes) if node.op == "output")
+    original = output.args
+    kept = tuple(item if isinstance(item, torch.fx.Node) else None for item in original[0])
+    if kept == tuple(original[0]):
+        yield
+        return
+    output.args = (kept,)
+    try:
+        yield
+    finally:
+        output.args = original
 
 
 def missing_operators(error: BaseException) -> tuple[str, ...]:

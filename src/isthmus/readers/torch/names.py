@@ -62,18 +62,30 @@ def _rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
         value.name = name
 
 
-def merge_tied_weights(model: ir.Model) -> None:
-    """Weights that are one tensor in memory become one initializer, under the first of their names."""
+def merge_tied_weights(model: ir.Model, state: Mapping[str, torch.Tensor]) -> None:
+    """Weights that are one tensor in memory become one initializer, named as first in ``state``."""
+    names: dict[tuple[object, ...], str] = {}
+    for name, tensor in state.items():
+        names.setdefault(_memory(tensor), name)
     first: dict[tuple[object, ...], ir.Value] = {}
     for name, value in list(model.graph.initializers.items()):
         raw = getattr(value.const_value, "raw", None)
         if not isinstance(raw, torch.Tensor) or raw.numel() == 0:
             continue
-        key = (raw.data_ptr(), tuple(raw.shape), tuple(raw.stride()), raw.dtype)
-        kept = first.setdefault(key, value)
+        kept = first.setdefault(_memory(raw), value)
         if kept is not value:
             value.replace_all_uses_with(kept, replace_graph_outputs=True)
             del model.graph.initializers[name]
+    for key, value in first.items():
+        name = names.get(key, str(value.name))
+        if name != value.name and name not in model.graph.initializers:
+            del model.graph.initializers[str(value.name)]
+            value.name = name
+            model.graph.initializers[name] = value
+
+
+def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
+    return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
 
 
 def rename_dimensions(model: ir.Model, names: Mapping[str, str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from isthmus.errors import Unsupported, UsageError
+from isthmus.hub.canonical import canonicalize
 from isthmus.hub.model import Hub
 from isthmus.readers.torch import capture, names, programs
 from isthmus.readers.torch.dims import Axes, asked_axes, ranges
@@ -40,11 +40,7 @@ def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options, weight
 
 
 def _hub(opened: Opened, graph: Graph) -> Hub:
-    names.merge_tied_weights(graph.model)
-    if find_spec("isthmus.hub.canonical") is not None:
-        from isthmus.hub.canonical import canonicalize  # type: ignore[import-not-found,unused-ignore]
-
-        canonicalize(graph.model)
+    canonicalize(graph.model)
     return Hub(
         model=graph.model,
         signature=signature_of(graph.model.graph),
@@ -135,6 +131,7 @@ def _graph_of(captured: capture.Captured, road: str, options: Options) -> Graph:
     outputs, notes = capture.named_outputs(program)
     dims, fell = capture.dimension_names(program, axes, inputs)
     model = emit(program, trainable=options.trainable)
+    names.merge_tied_weights(model, program.state_dict)
     names.name_inputs_and_outputs(model, inputs, outputs)
     names.rename_dimensions(model, dims)
     notes = [*captured.notes, *fell, *notes, *capture.state_notes(program)]
