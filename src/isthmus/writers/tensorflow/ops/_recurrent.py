@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,13 +40,13 @@ def activations_of(
 ) -> list[Activation]:
     """The activation functions by name; alphas and betas go in order to those that take one."""
     given_alpha, given_beta = iter(alphas or ()), iter(betas or ())
-    made = []
+    made: list[Activation] = []
     for name in (n.lower() for n in names):
         if name not in _SHAPED:
             c.refuse(f"{name!r} is no activation function of ONNX")
         alpha = next(given_alpha, _ALPHA[name]) if name in _ALPHA else 0.0
         beta = next(given_beta, _BETA[name]) if name in _BETA else 0.0
-        made.append(lambda x, f=_SHAPED[name], a=alpha, b=beta: f(x, a, b))
+        made.append(functools.partial(_SHAPED[name], a=alpha, b=beta))
     return made
 
 
@@ -114,7 +115,9 @@ class Sequences:
         return tf.reverse_sequence(x, self.lengths, seq_axis=0, batch_axis=1)
 
     def _over_time(self, projected: tf.Tensor, step: Step, initial: State) -> tuple[tf.Tensor, State]:
-        steps, batch = dim(projected, 0), projected.shape[1]
+        # A state of known batch makes a free batch known: a loop carries one shape.
+        batches = (projected.shape[1], *(state.shape[0] for state in initial))
+        steps, batch = dim(projected, 0), next((known for known in batches if known is not None), None)
         shape = tf.TensorShape([batch, self.hidden])
         inputs = tf.TensorArray(projected.dtype, steps, element_shape=projected.shape[1:]).unstack(projected)
         outputs = tf.TensorArray(projected.dtype, steps, element_shape=shape)

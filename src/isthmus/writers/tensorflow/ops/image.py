@@ -100,8 +100,8 @@ def _centres(n: Any, dtype: tf.DType, align_corners: bool) -> tf.Tensor:
 @lower("Col2Im")
 def col2im(c, x, image_shape: Host, block_shape: Host, *, dilations, pads, strides):
     lengths = (image_shape.shape[0], block_shape.shape[0], len(strides or ()) or None, len(dilations or ()) or None)
-    rank = next((n for n in lengths if n is not None), None)
-    if rank is None:
+    rank: int = next((n for n in lengths if n is not None), 0)
+    if rank == 0:
         c.refuse("TensorFlow must know the number of spatial axes, and no operand's shape tells it")
     ones, zeros = (1,) * rank, (0,) * (2 * rank)
     strides, dilations, pads = strides or ones, dilations or ones, pads or zeros

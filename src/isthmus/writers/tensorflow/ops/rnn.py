@@ -74,7 +74,8 @@ def gru(
     sequences = Sequences.of(x, r, sequence_lens, hidden_size=hidden_size, layout=layout, direction=direction)
     names = activations or ("Sigmoid", "Tanh") * sequences.directions
     functions = activations_of(c, names, activation_alpha, activation_beta)
-    biases, inner = [], []
+    biases: list[Any] = []
+    inner: list[Any] = []
     for one in sequences.per_direction(b):
         if one is None:
             biases.append(None)
