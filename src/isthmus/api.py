@@ -12,6 +12,7 @@ from typing import Any
 from isthmus import roads
 from isthmus import target as places
 from isthmus.doctor import framework_versions
+from isthmus.hub.io import relocate
 from isthmus.hub.model import Hub, op_counts
 from isthmus.shapes import Shapes, example, free_axes
 from isthmus.source import Source, recognise, target_kind
@@ -130,6 +131,8 @@ def run_conversion(
         if staged is not None:
             disagrees = verdict is not None and not verdict
             staged.path.with_name(f"{staged.path.name}.isthmus.json").write_text(report.to_json(), encoding="utf-8")
+            if disagrees and kind == "onnx":
+                relocate(staged.path, places.UNVERIFIED)
             staged.publish(unverified=disagrees)
         return Conversion(written.model, artifact, verdict, report)
 

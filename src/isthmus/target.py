@@ -13,6 +13,9 @@ from pathlib import Path
 
 from isthmus.errors import UsageError
 
+UNVERIFIED = ".unverified"
+"""Added to the names of a result that disagrees with its source."""
+
 _BLOCK = 1 << 20
 
 
@@ -33,7 +36,7 @@ class Staging:
         What is replaced is kept until all is in place, and put back if anything fails. With ``unverified`` the
         names get that suffix and the target is left as it was.
         """
-        suffix = ".unverified" if unverified else ""
+        suffix = UNVERIFIED if unverified else ""
         displaced: list[tuple[Path, Path]] = []
         placed: list[Path] = []
         attic = Path(tempfile.mkdtemp(prefix="old-", dir=self.folder))

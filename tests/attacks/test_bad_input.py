@@ -216,8 +216,13 @@ def test_an_interrupt_leaves_everything_as_it_was(polite, linear, tmp_path) -> N
 
 
 @pytest.mark.onnxruntime
-def test_a_result_that_disagrees_is_kept_aside(linear, tmp_path, monkeypatch, capsys) -> None:
+@pytest.mark.parametrize("external", [False, True])
+def test_a_result_that_disagrees_is_kept_aside(external, linear, tmp_path, monkeypatch, capsys) -> None:
     from isthmus import roads
+    from isthmus.writers import onnx as writer
+
+    if external:
+        monkeypatch.setattr(writer, "EXTERNAL_FROM", 1)
 
     honest = roads.write
 
@@ -232,4 +237,6 @@ def test_a_result_that_disagrees_is_kept_aside(linear, tmp_path, monkeypatch, ca
     (tmp_path / "out.onnx").write_text("precious")
     assert main(["convert", str(linear), str(tmp_path / "out.onnx"), "--overwrite"]) == 1
     assert (tmp_path / "out.onnx").read_text() == "precious"
-    assert onnx.load(tmp_path / "out.onnx.unverified").graph.name == "linear"
+    kept = onnx.load(tmp_path / "out.onnx.unverified")
+    assert onnx.numpy_helper.to_array(kept.graph.initializer[0]).shape == (3, 2)
+    assert (tmp_path / "out.onnx.data.unverified").exists() == external

@@ -295,3 +295,13 @@ def sha256(path: Path) -> str:
     """The digest of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def relocate(path: Path, suffix: str) -> None:
+    """Let the external tensors of the file at ``path`` point to data files whose names end in ``suffix`` as well."""
+    proto = onnx.load(path, load_external_data=False)
+    for graph in proto_graphs(proto):
+        for tensor in graph.initializer:
+            for entry in tensor.external_data:
+                entry.value += suffix if entry.key == "location" else ""
+    path.write_bytes(proto.SerializeToString(deterministic=True))

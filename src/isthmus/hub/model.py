@@ -60,7 +60,7 @@ class Hub:
 
 def op_counts(model: ir.Model) -> dict[str, int]:
     """How often each operator occurs, subgraphs and functions included; sorted by name."""
-    graphs = [model.graph, *model.functions.values()]
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     counts = Counter(op_name(node) for graph in graphs for node in graph.all_nodes())
     return dict(sorted(counts.items()))
 

@@ -63,7 +63,7 @@ class ProcessRunner:
             thread.start()
         try:
             # A factory is looked for where `python -m` would: in the working directory first.
-            path = [os.getcwd(), *(entry for entry in sys.path if isinstance(entry, str))]
+            path = [str(Path.cwd()), *(entry for entry in sys.path if isinstance(entry, str))]
             request = {"do": "load", "kind": kind, "source": source, "options": options, "path": path}
             answer = self._ask(request, "loading the model")
         except BaseException:
