@@ -34,13 +34,13 @@ def div(a, b):
 
 @lower("Sum")
 def sum_of(*xs):
-    return functools.reduce(tf.add, xs)
+    return functools.reduce(add, xs)
 
 
 @lower("Mean")
 def mean_of(*xs):
     def mean(*wide):
-        return functools.reduce(tf.add, wide) / len(wide)
+        return functools.reduce(add, wide) / len(wide)
 
     return in_wider(mean, *xs, supported=FLOATS)
 
@@ -90,14 +90,27 @@ def bit_shift(x, y, *, direction):
 
 
 def _is_row(x: tf.Tensor) -> bool:
-    """Whether the shape is known to be 1, …, 1, n."""
-    return (x.shape.rank or 0) > 1 and all(d == 1 for d in x.shape[:-1])
+    """Whether the shape is known to be n, or 1, …, 1, n."""
+    return bool(x.shape.rank) and all(d == 1 for d in x.shape[:-1])
 
 
 def _plus_row(x: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    y = x + tf.reshape(row, [dim(row, -1)])
+    vector = row if row.shape.rank == 1 else tf.reshape(row, [dim(row, -1)])
+    matrix = _reshaped_product(x)
+    if matrix is not None and matrix.shape[-1] is not None and matrix.shape[-1] == vector.shape[0]:
+        y = tf.reshape(matrix + vector, dims(x))  # so that TensorFlow fuses the two
+    else:
+        y = x + vector
     missing = row.shape.rank - x.shape.rank
     return tf.reshape(y, [1] * missing + dims(y)) if missing > 0 else y
+
+
+def _reshaped_product(x: tf.Tensor) -> tf.Tensor | None:
+    """The matrix product that ``x`` is another shape of, where it is one."""
+    if tf.executing_eagerly() or x.op.type != "Reshape":
+        return None
+    below = x.op.inputs[0]
+    return below if below.op.type == "MatMul" and below.shape[-1] == x.shape[-1] else None
 
 
 def _float_power(x: tf.Tensor, y: tf.Tensor, known: np.ndarray | None) -> tf.Tensor:
