@@ -106,22 +106,22 @@ def squeeze(c, x, axes: Host = None):
         if any(isinstance(sizes[a], int) and sizes[a] != 1 for a in gone):
             c.refuse(f"an axis of {sorted(gone)} does not have length 1")
         return tf.reshape(x, shape_of([d for i, d in enumerate(sizes) if i not in gone]))
-    kept = tf.reduce_all(tf.range(rank, dtype=tf.int64) != (axes % rank)[:, None], axis=0)
+    kept = tf.reduce_all(tf.range(rank, dtype=tf.int64) != (tf.reshape(axes, [-1]) % rank)[:, None], axis=0)
     return with_rank(tf.reshape(x, tf.boolean_mask(shape_of(sizes), kept)), output_rank(c))
 
 
 @lower("Unsqueeze")
 def unsqueeze(c, x, axes: Host):
+    if is_known(axes) and axes.size == 1:
+        return tf.expand_dims(x, int(axes.reshape(())))
     sizes = dims(with_rank(x, c.rank()))
     if is_known(axes):
         rank = len(sizes) + axes.size
         new = {from_front(int(a), rank) for a in axes.ravel()}
-        if len(new) == 1 and not x.shape.is_fully_defined():
-            return tf.expand_dims(x, new.pop())
         rest = iter(sizes)
         return tf.reshape(x, shape_of([1 if i in new else next(rest) for i in range(rank)]))
     rank = len(sizes) + tf.size(axes, tf.int64)
-    old = tf.reduce_all(tf.range(rank, dtype=tf.int64) != (axes % rank)[:, None], axis=0)
+    old = tf.reduce_all(tf.range(rank, dtype=tf.int64) != (tf.reshape(axes, [-1]) % rank)[:, None], axis=0)
     target = tf.tensor_scatter_nd_update(tf.ones([rank], tf.int64), tf.where(old), shape_of(sizes))
     length = axes.shape.num_elements()
     return with_rank(tf.reshape(x, target), len(sizes) + length if length is not None else output_rank(c))
@@ -152,7 +152,7 @@ def _broadcast(given: Any, wanted: Any) -> Any:
 
 @lower("Transpose")
 def transpose(c, x, *, perm):
-    order = list(reversed(range(c.rank()))) if perm is None else [from_front(p, c.rank()) for p in perm]
+    order = list(reversed(range(c.rank()))) if perm is None else [from_front(p, len(perm)) for p in perm]
     if order == list(range(len(order))):
         return x
     return moved(lambda v: tf.transpose(v, order), x)
