@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 import onnx_ir as ir
 
+from isthmus.hub.canonical import check_canonical
 from isthmus.hub.model import Hub, op_counts
 from isthmus.hub.provenance import where
 from isthmus.types import Change, Where
@@ -94,10 +95,13 @@ class HubPass(abc.ABC):
         return PassResult(result.hub.recorded(change), result.modified, result.declined)
 
 
-def run(hub: Hub, passes: Iterable[HubPass]) -> Hub:
-    """Every pass once, in order."""
+def run(hub: Hub, passes: Iterable[HubPass], *, check: bool = False) -> Hub:
+    """Every pass once, in order. With ``check``, raise BrokenPass where one leaves the canonical form."""
+    before = set(check_canonical(hub.model)) if check else set[str]()
     for step in passes:
         hub = step(hub).hub
+        if check and (broken := [v for v in check_canonical(hub.model) if v not in before]):
+            raise BrokenPass(f"{step.name} left the canonical form: {broken[:5]}")
     return hub
 
 

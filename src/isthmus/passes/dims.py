@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from isthmus.hub.infer import infer_shapes, name_free_dims
 from isthmus.hub.model import ONNX, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, known, rank
@@ -46,16 +47,20 @@ class SimplifyShapes(HubPass):
         reasons = Reasons()
         edit = Editor(hub.model)
         entries: dict[ir.Value, list[Entry]] = {}
-        modified = False
+        modified = named = False
         for node in list(hub.graph.all_nodes()):
             if node.domain != ONNX:
                 continue
             if node.op_type == "Reshape":
+                named |= _name_axes(node, entries)
                 modified |= _simplify(edit, node, entries, reasons)
             elif (found := _entries(node, entries)) is not None and len(found) <= _MOST:
                 value = node.outputs[0]
                 entries[value] = found
                 modified |= _make_constant(edit, node, found)
+        if modified or named:
+            infer_shapes(hub.model)
+            name_free_dims(hub.model)
         return PassResult(hub, modified, tuple(reasons.found))
 
 
@@ -172,6 +177,19 @@ def _simplify(edit: Editor, node: ir.Node, entries: dict[ir.Value, list[Entry]],
     value = edit.constant(np.asarray(spec, np.int64), target.name or "shape")
     node.attributes.pop("allowzero", None)
     node.replace_input_with(1, value)
+    return True
+
+
+def _name_axes(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> bool:
+    """A free axis of the result whose size is a named dimension's has that name; inference cannot see it."""
+    value = node.outputs[0]
+    found, shape = _of(node.inputs[1], entries), dims(value)
+    if found is None or shape is None or len(found) != len(shape) or value.is_graph_output():
+        return False
+    better = [e if isinstance(e, str) and not isinstance(d, int) else d for e, d in zip(found, shape, strict=True)]
+    if better == list(shape):
+        return False
+    value.shape = ir.Shape(better)
     return True
 
 
