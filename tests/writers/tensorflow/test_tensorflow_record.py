@@ -163,6 +163,11 @@ def test_blockers_reads_no_large_weight() -> None:
 def test_what_tensorflow_says_is_cut_to_its_essence() -> None:
     eager = "{{function_node __wrapped__MatMul_device_/job:localhost/task:0}} Matrix size-incompatible: In[0]: [2,3]"
     assert essence(f"{eager} [Op:MatMul] name: ") == "Matrix size-incompatible: In[0]: [2,3]"
+    said = "Cannot reshape a tensor with 6 elements to shape [7]"
+    node = "'{{node f/Reshape}} = Reshape[T=DT_FLOAT, Tshape=DT_INT32](x, f/Reshape/shape)'"
+    assert essence(f"{said} for {node} with input shapes: [2,3], [1] and with input tensors computed as [7].") == (
+        f"{said} for Reshape of shapes [2,3], [1]"
+    )
     traced = 'in user code:\n\n    File "/home/me/net.py", line 3, in call  *\n        x = f(x)\n'
     assert essence(traced) == "x = f(x)"
     assert "/home" not in essence("cannot read /home/me/models/net.py") and len(essence("a" * 900)) == 240

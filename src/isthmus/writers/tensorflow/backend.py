@@ -121,6 +121,7 @@ _NOISE = re.compile(
     r"|\[Op:[^\]]*\]|\bname: *\S*$"  # what eager execution appends
     r"|in user code:|File \"[^\"]*\", line \d+, in .*"  # tracebacks inside of a message
 )
+_NODE = re.compile(r"for '\s*= *(\w+)\[.*\]\(.*\)' with input shapes: (.*?)(?: and with .*)?\.?$")
 _ABSOLUTE = re.compile(r"(?:/[\w.@+-]+){2,}/|[A-Za-z]:\\(?:[^\s\\]+\\)+")
 
 
@@ -128,5 +129,5 @@ def essence(message: str, limit: int = 240) -> str:
     """The first telling line of one of TensorFlow's messages, without tracebacks and absolute folders."""
     lines = (_NOISE.sub("", line).strip(" :;,\t") for line in message.splitlines())
     line = next((line for line in lines if len(line) > 2), "no reason given")
-    line = " ".join(_ABSOLUTE.sub("", line).split())
+    line = " ".join(_NODE.sub(r"for \1 of shapes \2", _ABSOLUTE.sub("", line)).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
