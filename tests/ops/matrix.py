@@ -51,10 +51,7 @@ class Node:
         if onnx.defs.get_schema(self.op, self.opset, self.domain).has_type_and_shape_inference_function:
             model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=form == "frozen")
         if not all(o.type.HasField("tensor_type") for o in model.graph.output):
-            _declare_outputs(model)  # onnx infers little of ai.onnx.ml
-        return model
-        for output in model.graph.output:  # onnx infers nothing: what it leaves out is of the first input's type
-            output.type.tensor_type.elem_type = infos[0].type.tensor_type.elem_type
+            _declare_outputs(model)  # onnx infers little of ai.onnx.ml and of functions
         return model
 
     def feeds(self, form: Form) -> dict[str, np.ndarray]:
@@ -74,6 +71,8 @@ def _declare_outputs(model: onnx.ModelProto) -> None:
         "tensor(string)": TensorProto.STRING,
         "tensor(int64)": TensorProto.INT64,
         "tensor(float)": TensorProto.FLOAT,
+        "tensor(double)": TensorProto.DOUBLE,
+        "tensor(float16)": TensorProto.FLOAT16,
     }
     for declared, found in zip(model.graph.output, _session(model).get_outputs(), strict=True):
         shape = [d if isinstance(d, str | int) else None for d in found.shape]
