@@ -32,8 +32,8 @@ def dims(x: tf.Tensor) -> list[Any]:
 
 
 def dim(x: tf.Tensor, axis: int) -> Any:
-    """One dimension of ``x``: an int where it is known, else a scalar int64 tensor."""
-    known = x.shape[axis]
+    """One dimension of ``x``: an int where it is known, else a scalar int64 tensor. The rank may be unknown."""
+    known = None if x.shape.rank is None else x.shape[axis]
     return tf.shape(x, out_type=tf.int64)[axis] if known is None else known
 
 

@@ -159,16 +159,15 @@ def transpose(c, x, *, perm):
 
 
 @lower("Concat")
-def concat(c, *xs, axis):
+def concat(*xs, axis):
     if len(xs) == 1:
         return xs[0]
-    return moved(lambda *v: tf.concat(v, from_front(axis, c.rank())), *xs)
+    return moved(lambda *v: tf.concat(v, axis), *xs)
 
 
 @lower("Split")
 def split(c, x, split: Host = None, *, num_outputs, axis):
-    axis = from_front(axis, c.rank())
-    sizes = even(dim(x, axis), c.outputs) if split is None else split
+    sizes = split if split is not None else even(dim(x, axis), c.outputs)
     if is_known(sizes):
         sizes = [int(s) for s in sizes]
     return moved(lambda v: tf.split(v, sizes, axis, num=c.outputs), x)
