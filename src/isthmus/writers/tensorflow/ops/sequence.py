@@ -19,6 +19,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.backend import dtype_of
 from isthmus.writers.tensorflow.ops._dims import dim, from_front, is_known, output_rank
 
@@ -258,21 +259,24 @@ def concat_from_sequence(c, sequence, *, axis, new_axis):
     return _joined(c, sequence, axis, new_axis)
 
 
-def _joined(c: Any, sequence: TensorList, axis: int, new_axis: int) -> tf.Tensor:
+def _joined(c: Context, sequence: TensorList, axis: int, new_axis: int) -> tf.Tensor:
     """A list of unknown length, put together along an axis: one element after the other."""
-    out_rank = output_rank(c) or (None if sequence.rank is None else sequence.rank + bool(new_axis))
+    out_rank = output_rank(c)
+    if out_rank is None and sequence.rank is not None:
+        out_rank = sequence.rank + bool(new_axis)
     if out_rank is None:
         c.refuse("TensorFlow must know the rank of the elements to concatenate them")
+    inner = out_rank - bool(new_axis)
     axis = from_front(axis, out_rank)
 
     def piece(i: Any) -> tf.Tensor:
-        item = _ranked(sequence[i], out_rank - bool(new_axis))
+        item = _ranked(sequence[i], inner)
         return tf.expand_dims(item, axis) if new_axis else item
 
     def step(i: tf.Tensor, joined: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return i + 1, tf.concat([joined, piece(i)], axis)
 
-    unknown = tf.TensorShape([None] * out_rank)
+    unknown = tf.TensorShape([None for _ in range(out_rank)])
     first = tf.ensure_shape(piece(0), unknown)
     loop = (tf.constant(1, tf.int64), first)
     invariants = (tf.TensorShape([]), unknown)

@@ -27,13 +27,11 @@ lower, alias = table.lower, table.alias
 
 
 @lower("Shape")
-def shape(c, x, *, start, end):
-    rank = c.rank()
-    start = min(max(from_front(start, rank), 0), rank)
-    end = rank if end is None else min(max(from_front(end, rank), start), rank)
-    asked = dims(with_rank(x, rank))[start:end]
-    if all(isinstance(d, int) for d in asked):
-        return tf.constant(asked, tf.int64, shape=[len(asked)])
+def shape(x, *, start, end):
+    """Bounds are clamped as Python clamps them."""
+    known = x.shape[start:end] if x.shape.rank is not None else None
+    if known is not None and known.is_fully_defined():
+        return tf.constant(known.as_list(), tf.int64, shape=[known.rank])
     return tf.shape(x, out_type=tf.int64)[start:end]
 
 
@@ -50,7 +48,7 @@ def identity(x):
 @lower("Reshape")
 def reshape(c, x, shape: Host, *, allowzero):
     """A zero copies the input's dimension unless ``allowzero``; -1 takes what is left."""
-    wanted = [int(s) for s in shape] if is_known(shape) else partial(shape)
+    wanted: list[int | None] | None = [int(s) for s in shape] if is_known(shape) else partial(shape)
     if wanted is None:
         target = shape if allowzero else _zeros_copied(shape, tf.shape(x, out_type=tf.int64))
         return with_rank(tf.reshape(x, target), output_rank(c))
