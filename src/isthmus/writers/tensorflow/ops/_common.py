@@ -93,11 +93,6 @@ def positive(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
-def axes_of(axes: np.ndarray | Sequence[int], rank: int) -> list[int]:
-    """Known axes, counted from the front."""
-    return [positive(int(a), rank) for a in np.asarray(axes).reshape(-1)]
-
-
 def scalar(value: Any, dtype: tf.DType = tf.int32) -> Any:
     """A Host input of one element, of shape () or (1): a Python number where known, else a 0-d tensor."""
     if isinstance(value, np.ndarray | np.generic):
