@@ -48,7 +48,7 @@ class Captured:
     notes: tuple[Note, ...]
 
 
-def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool) -> Captured:
+def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool, trainable: bool) -> Captured:
     """torch.export, taking up its suggested constraints until it accepts.
 
     Raises:
@@ -58,7 +58,7 @@ def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool) -
     bound = feeds.bound(module)
     for _ in range(_ROUNDS):
         try:
-            with quiet(), whole_layers():
+            with quiet(), whole_layers(trainable=trainable):
                 program = torch.export.export(
                     module,
                     feeds.args,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from isthmus.readers.torch.feeds import Feeds, feeds_of
 from isthmus.readers.torch.graph import Graph
 from isthmus.readers.torch.quiet import quiet, undisturbed
 from isthmus.readers.torch.sources import Opened, open_source
-from isthmus.readers.torch.structure import forward_with_named_outputs, output_names, plain_outputs
+from isthmus.readers.torch.structure import forward_with_named_outputs, leaf_names, output_names, plain_outputs
 from isthmus.types import Blocker, Note, Options, Signature, TensorSpec
 
 
@@ -29,7 +29,7 @@ def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options, weight
     """See :func:`isthmus.readers.torch.read_torch`."""
     opened = open_source(source, options, weights)
     if opened.kind == "pt2":
-        graph = _from_program(opened.thing, dynamic_shapes, options)
+        graph = _from_program(opened.thing, dynamic_shapes)
     elif opened.kind == "torchscript":
         from isthmus.readers.torch.script import from_torchscript
 
@@ -75,11 +75,22 @@ def _from_module(module: torch.nn.Module, inputs: Any, dynamic_shapes: Any, opti
             reason = capture.one_line(error)
             raise UsageError(f"{type(module).__name__} fails on the given inputs: {reason}") from error
         _refuse_complex(feeds, result)
+        notes = _fixed_inputs(feeds.bound(module))
         if all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(result)):
-            return _by_roads(module, feeds, axes, options)
+            graph = _by_roads(module, feeds, axes, options)
+            return dataclasses.replace(graph, notes=(*graph.notes, *notes))
         with forward_with_named_outputs(module):
             graph = _by_roads(module, feeds, axes, options)
-        return dataclasses.replace(graph, notes=(*graph.notes, *_left_out(result)))
+        return dataclasses.replace(graph, notes=(*graph.notes, *notes, *_left_out(result)))
+
+
+def _fixed_inputs(bound: Mapping[str, Any]) -> list[Note]:
+    leaves = zip(leaf_names(bound), pytree.tree_leaves(dict(bound)), strict=True)
+    return [
+        Note("input", f"{name} is the constant {leaf!r} in the result")
+        for name, leaf in leaves
+        if leaf is not None and not isinstance(leaf, torch.Tensor)
+    ]
 
 
 def _left_out(result: Any) -> list[Note]:
@@ -95,10 +106,11 @@ def _left_out(result: Any) -> list[Note]:
 def _by_roads(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Options) -> Graph:
     """torch.export without Dynamo, with Dynamo, then the TorchScript exporter: the first that succeeds."""
     refused: list[tuple[str, BaseException]] = []
+    captured: capture.Captured | None = None
     for road, strict in (("torch.export", False), ("torch.export(strict=True)", True)):
         try:
-            captured = capture.export(module, feeds, axes, strict=strict)
-            graph = _graph_of(captured, road, options)
+            captured = capture.export(module, feeds, axes, strict=strict, trainable=options.trainable)
+            graph = _graph_of(captured, road)
         except capture.refusals() as error:
             refused.append((road, error))
             continue
@@ -110,7 +122,7 @@ def _by_roads(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Option
         return _with_refusals(traced(module, feeds, axes, options), refused)
     except capture.refusals() as error:
         refused.append((road, error))
-    raise _unsupported(module, refused)
+    raise _unsupported(module, captured, refused)
 
 
 def _with_refusals(graph: Graph, refused: Sequence[tuple[str, BaseException]]) -> Graph:
@@ -118,33 +130,41 @@ def _with_refusals(graph: Graph, refused: Sequence[tuple[str, BaseException]]) -
     return Graph(graph.model, graph.road, graph.dims, (*notes, *graph.notes))
 
 
-def _unsupported(module: torch.nn.Module, refused: Sequence[tuple[str, BaseException]]) -> Unsupported:
-    operators = dict.fromkeys(op for _, error in refused for op in missing_operators(error))
-    reasons = [Blocker(op, "ONNX has no translation of this operator") for op in operators]
+def _unsupported(
+    module: torch.nn.Module,
+    captured: capture.Captured | None,
+    refused: Sequence[tuple[str, BaseException]],
+) -> Unsupported:
+    """Every untranslated operator where the module was captured, every road's reason where it was not."""
+    name = type(module).__name__
+    if captured is not None:
+        operators = [b for _, error in refused for b in missing_operators(captured.program, error)]
+        if operators:
+            unique = {blocker.op: blocker for blocker in operators}
+            return Unsupported(f"{name} uses operators that ONNX cannot express", list(unique.values()))
     roads = [Blocker(road, capture.one_line(error)) for road, error in refused]
-    return Unsupported(f"{type(module).__name__} cannot be captured as a graph", reasons or roads)
+    return Unsupported(f"{name} cannot be captured as a graph", roads)
 
 
-def _graph_of(captured: capture.Captured, road: str, options: Options) -> Graph:
+def _graph_of(captured: capture.Captured, road: str) -> Graph:
     program, axes = captured.program, captured.axes
     inputs = capture.named_inputs(program)
     outputs, notes = capture.named_outputs(program)
     dims, fell = capture.dimension_names(program, axes, inputs)
-    model = emit(program, trainable=options.trainable)
+    model, decomposed = emit(program)
     names.merge_tied_weights(model, program.state_dict)
     names.name_inputs_and_outputs(model, inputs, outputs)
     names.rename_dimensions(model, dims)
-    notes = [*captured.notes, *fell, *notes, *capture.state_notes(program)]
+    notes = [*captured.notes, *fell, *notes, *capture.state_notes(decomposed)]
     return Graph(model, road, ranges(axes), tuple(notes))
 
 
-def _from_program(program: torch.export.ExportedProgram, dynamic_shapes: Any, options: Options) -> Graph:
+def _from_program(program: torch.export.ExportedProgram, dynamic_shapes: Any) -> Graph:
     axes = programs.axes_of(program, dynamic_shapes)
     try:
-        return _graph_of(capture.Captured(program, axes, ()), "ExportedProgram", options)
+        return _graph_of(capture.Captured(program, axes, ()), "ExportedProgram")
     except capture.refusals() as error:
-        operators = missing_operators(error) or ("ExportedProgram",)
-        blockers = [Blocker(op, capture.one_line(error)) for op in operators]
+        blockers = missing_operators(program, error) or (Blocker("ExportedProgram", capture.one_line(error)),)
         raise Unsupported("the exported program cannot be translated", blockers) from error
 
 

@@ -35,7 +35,16 @@ def load_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
         if culprits:
             raise _unsafe(path, culprits) from error
         raise InvalidModel(f"{path} is not a PyTorch checkpoint: {_first(error)}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, ImportError, TypeError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        ImportError,
+        TypeError,
+    ) as error:
         raise InvalidModel(f"{path} cannot be read as a PyTorch checkpoint: {_first(error)}") from error
 
 
@@ -53,15 +62,16 @@ def pickled_globals(path: Path) -> list[str]:
     strings: list[str] = []
     try:
         with path.open("rb") as file:
-            for opcode, argument, _ in pickletools.genops(file):
-                if opcode.name in ("GLOBAL", "INST"):
-                    names.add(str(argument).replace(" ", "."))
-                elif opcode.name == "STACK_GLOBAL":
-                    names.add(".".join(strings[-2:]))
-                elif isinstance(argument, str):
-                    strings.append(argument)
+            while file.peek(1):  # older files hold several pickles, one after the other
+                for opcode, argument, _ in pickletools.genops(file):
+                    if opcode.name in ("GLOBAL", "INST"):
+                        names.add(str(argument).replace(" ", "."))
+                    elif opcode.name == "STACK_GLOBAL":
+                        names.add(".".join(strings[-2:]))
+                    elif isinstance(argument, str):
+                        strings.append(argument)
     except (ValueError, OSError, UnicodeDecodeError, OverflowError):
-        return []  # not a pickle, or one that breaks off: it would not load either
+        pass  # raw storage, or a pickle that breaks off: what came before is what would have been called
     return sorted(name for name in names if name not in _HARMLESS)
 
 

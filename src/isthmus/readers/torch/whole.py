@@ -1,4 +1,4 @@
-"""Recurrent layers kept whole while a module is captured: torch.export would unroll them over the example's time."""
+"""Layers kept whole while a module is captured: torch.export unrolls recurrent ones over the example's time."""
 
 from __future__ import annotations
 
@@ -44,26 +44,39 @@ for _name in _KINDS:
     torch.library.register_fake(f"isthmus::{_name}", _lstm_shapes if _name == "lstm" else _other_shapes, lib=_LIBRARY)
 
 
+_LIBRARY.define("dropout(Tensor x, float p) -> Tensor")
+_LIBRARY.impl("dropout", lambda x, p: x.clone(), "CompositeExplicitAutograd")
+torch.library.register_fake("isthmus::dropout", lambda x, p: torch.empty_like(x), lib=_LIBRARY)
+
+
 class _Whole(TorchFunctionMode):
+    def __init__(self, trainable: bool) -> None:
+        super().__init__()
+        self._trainable = trainable
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         # The fourth argument tells padded input from packed sequences, which stay as they are.
         if name in _KINDS and not kwargs and len(args) == 9 and isinstance(args[3], bool):
             return getattr(torch.ops.isthmus, name)(*args)
+        if name == "dropout" and self._trainable:
+            given = {**dict(zip(("input", "p"), args, strict=False)), **(kwargs or {})}
+            return torch.ops.isthmus.dropout(given["input"], given.get("p", 0.5))
         return func(*args, **(kwargs or {}))
 
 
 @contextmanager
-def whole_layers() -> Iterator[None]:
+def whole_layers(*, trainable: bool) -> Iterator[None]:
     """While open, recurrent layers are single operators, and ``nn.Transformer`` does not look into its masks.
 
-    Whether a mask is causal is asked of its values only to choose a faster kernel; the mask is applied either way.
+    ``trainable`` keeps dropout too, which in evaluation mode leaves no trace otherwise. Whether a mask is causal
+    is asked of its values only to choose a faster kernel; the mask is applied either way.
     """
     module: Any = torch.nn.modules.transformer
     original = module._detect_is_causal_mask
     module._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
     try:
-        with _Whole():
+        with _Whole(trainable):
             yield
     finally:
         module._detect_is_causal_mask = original

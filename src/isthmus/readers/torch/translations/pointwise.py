@@ -9,7 +9,8 @@ import onnx_ir as ir
 import torch
 from onnxscript import opset23 as op
 
-from isthmus.readers.torch.translations.build import INT64, Value, number, scalar, typed
+import isthmus.readers.torch.whole  # noqa: F401 - defines the operators of torch.ops.isthmus
+from isthmus.readers.torch.translations.build import INT64, Value, number, scalar
 
 aten = torch.ops.aten
 
@@ -248,14 +249,10 @@ def rrelu_with_noise_functional(
     return rrelu_eval(self, lower, upper), op.Identity(noise)
 
 
-def dropout(input: Value, p: float, train: bool) -> Value:
+def dropout(x: Value, p: float) -> Value:
     """Dropout kept as an operator, switched off: a trainable target can switch it on."""
     ratio = op.Constant(value=ir.tensor(float(p), dtype=ir.DataType.FLOAT))
-    return op.Dropout(input, typed(ratio, _Float), op.Constant(value=ir.tensor(False)))[0]
-
-
-class _Float:
-    dtype = ir.DataType.FLOAT
+    return op.Dropout(x, ratio, op.Constant(value=ir.tensor(False)))[0]
 
 
 def cdist(x1: Value, x2: Value, p: float = 2.0, compute_mode: int | None = None) -> Value:
@@ -296,6 +293,7 @@ def xlogy_scalar(self: Value, other: Value) -> Value:
 
 
 TRANSLATIONS: dict[Any, Any] = {
+    torch.ops.isthmus.dropout.default: dropout,
     aten.fmax.default: fmax,
     aten.fmin.default: fmin,
     aten.hypot.default: hypot,
