@@ -156,3 +156,48 @@ def test_a_known_position_beyond_the_list_is_refused() -> None:
     )
     with pytest.raises(Unsupported, match="not within"):
         run_tensorflow(onnx.parser.parse_model(HEAD + body), {"x": B})
+
+
+ROW = "c2 = Identity(c) zero = Constant<value_ints=[0]>() one = Constant<value_ints=[1]>() u = Unsqueeze(i, zero) "
+LOOPS = {
+    "append": (
+        "(float[n,6] x, int64 m) => (float[a,b] y, int64 k) { t = Constant<value = bool {1}>() "
+        "e = SequenceEmpty<dtype=1>() s = Loop<body = each (int64 i, bool c, seq(float[p,q]) acc) => "
+        f"(bool c2, seq(float[p,q]) acc2) {{ {ROW} v = Add(u, one) row = Slice(x, u, v) "
+        "acc2 = SequenceInsert(acc, row) }>(m, t, e) y = ConcatFromSequence<axis=0>(s) k = SequenceLength(s) }"
+    ),
+    "erase": (
+        "(float[n,6] x, int64 m) => (float[a,b] y) { t = Constant<value = bool {1}>() s = SplitToSequence(x) "
+        "r = Loop<body = each (int64 i, bool c, seq(float[p,q]) acc) => (bool c2, seq(float[p,q]) acc2) "
+        "{ c2 = Identity(c) acc2 = SequenceErase(acc) }>(m, t, s) y = ConcatFromSequence<axis=0>(r) }"
+    ),
+    "read-unknown": (
+        "(float[n,6] x, int64 m) => (float[6] y) { t = Constant<value = bool {1}>() "
+        "s = SplitToSequence<keepdims=0>(x) z = Constant<value_floats=[0.0,0.0,0.0,0.0,0.0,0.0]>() "
+        "y = Loop<body = each (int64 i, bool c, float[6] acc) => (bool c2, float[6] acc2) "
+        "{ c2 = Identity(c) row = SequenceAt(s, i) acc2 = Add(acc, row) }>(m, t, z) }"
+    ),
+    "read-known": (
+        "(float[n,6] x, int64 m) => (float[a,b] y) { t = Constant<value = bool {1}>() w = Neg(x) "
+        "s = SequenceConstruct(x, w, x) "
+        "y = Loop<body = each (int64 i, bool c, float[a,b] acc) => (bool c2, float[a,b] acc2) "
+        "{ c2 = Identity(c) row = SequenceAt(s, i) acc2 = Add(acc, row) }>(m, t, x) }"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("turns", [1, 3])
+def test_in_a_loop(name: str, turns: int) -> None:
+    agrees(LOOPS[name], {"x": X, "m": np.array(turns)})
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_out_of_a_branch(taken: bool) -> None:
+    """The branches' sequences differ in length, so the length is known at run time only."""
+    agrees(
+        "(float[n,6] x, bool p) => (float[a,b] y, int64 k) { s = If<then_branch = a () => (seq(float[p,q]) q) "
+        "{ q = SequenceConstruct(x, x) }, else_branch = b () => (seq(float[p,q]) r) { r = SequenceConstruct(x) }>(p) "
+        "y = ConcatFromSequence<axis=0>(s) k = SequenceLength(s) }",
+        {"x": X, "p": np.array(taken)},
+    )
