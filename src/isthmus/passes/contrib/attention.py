@@ -29,9 +29,7 @@ def _attention(b: Build) -> list[ir.Value | None]:
     parts = b.several("Split", [product, b.ints(*sizes)], 3, axis=-1)
     q, k, v = (_heads(b, part, heads, size // heads) for part, size in zip(parts, sizes, strict=True))
     if past is not None:
-        k, v = (
-            b.op("Concat", b.op("Gather", past, _scalar(b, i), axis=0), new, axis=2) for i, new in enumerate((k, v))
-        )
+        k, v = (b.op("Concat", b.op("Gather", past, b.index(i), axis=0), new, axis=2) for i, new in enumerate((k, v)))
     made = _attend(b, (q, k, v), sizes, x, mask, scores)
     present = None
     if b.wants(1):
@@ -68,10 +66,10 @@ def _separate(b: Build, query: ir.Value, heads: int) -> tuple[list[tuple[ir.Valu
     """The three operands with their ranks, and how wide each is over all heads."""
     if b.rank(query) == 5:
         width = heads * b.size(query, -1)
-        return [(b.op("Gather", query, _scalar(b, i), axis=3), 5) for i in range(3)], [width] * 3
+        return [(b.op("Gather", query, b.index(i), axis=3), 5) for i in range(3)], [width] * 3
     key, value, width = b.input(1), b.optional(2), b.size(query, -1)
     if b.rank(key) == 5:
-        packed = [(b.op("Gather", key, _scalar(b, i), axis=3), 5) for i in range(2)]
+        packed = [(b.op("Gather", key, b.index(i), axis=3), 5) for i in range(2)]
         return [(query, 3), *packed], [width] * 3
     if value is None:
         raise Left("it has no value")
@@ -144,7 +142,7 @@ def _mask(b: Build, mask: ir.Value, query: ir.Value, scores: ir.Value) -> ir.Val
         if lengths is None or batch is None or lengths[0] is None or lengths[0] != batch[0]:
             raise Left("its mask is not provably one length a row")
         total = b.op("Squeeze", _int(b.op("Shape", scores, start=3, end=4)), b.ints(0))
-        places = b.op("Range", _scalar(b, 0), total, _scalar(b, 1))
+        places = b.op("Range", b.index(0), total, b.index(1))
         inside = b.op("Less", places, b.op("Unsqueeze", b.cast(mask, ir.DataType.INT64), b.ints(1)))
         mask, axes = inside, 2
     if axes not in (2, 3):
@@ -157,10 +155,6 @@ def _mask(b: Build, mask: ir.Value, query: ir.Value, scores: ir.Value) -> ir.Val
 def _int(value: ir.Value) -> ir.Value:
     value.type = ir.TensorType(ir.DataType.INT64)
     return value
-
-
-def _scalar(b: Build, number: int) -> ir.Value:
-    return b.op("Squeeze", b.ints(number), b.ints(0))
 
 
 RULES: Mapping[str, Decompose] = MappingProxyType({"Attention": _attention, "MultiHeadAttention": _multi_head})

@@ -103,6 +103,10 @@ class Build:
         """A constant of the type of ``like``."""
         return self.constant(np.asarray(number, self.dtype(like).numpy()), "scalar")
 
+    def index(self, number: int) -> ir.Value:
+        """A constant int64 without axes."""
+        return self.constant(np.asarray(number, np.int64), "index")
+
     def cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         made = self.op("Cast", value, to=int(dtype))
         made.type = ir.TensorType(dtype)

@@ -66,7 +66,7 @@ def _embed_layer_norm(b: Build) -> list[ir.Value | None]:
     if positions is None:
         length = b.axis_size(ids, 1)
         end = b.op("Squeeze", length, b.ints(0))
-        positions = b.op("Range", _int64(b, 0), end, _int64(b, 1))
+        positions = b.op("Range", b.index(0), end, b.index(1))
     total = b.op("Add", total, b.op("Gather", b.input(3), positions))
     if segments is not None:
         total = b.op("Add", total, b.op("Gather", b.input(4), segments))
@@ -79,10 +79,6 @@ def _embed_layer_norm(b: Build) -> list[ir.Value | None]:
             raise Left("its mask's index is used, and there is no mask")
         index = b.op("ReduceSum", mask, b.ints(1), keepdims=0)
     return [made, index, total]
-
-
-def _int64(b: Build, number: int) -> ir.Value:
-    return b.op("Squeeze", b.ints(number), b.ints(0))
 
 
 def _group_norm(b: Build) -> list[ir.Value | None]:

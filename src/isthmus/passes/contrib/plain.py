@@ -82,11 +82,7 @@ def _rfft(b: Build) -> list[ir.Value | None]:
     if b.attr("signal_ndim", 1) != 1 or not b.attr("onesided", 1) or b.attr("normalized", 0):
         raise Left("it is over several axes, two-sided or normalized")
     signal = b.op("Unsqueeze", b.input(0), b.ints(-1))
-    return [b.op("DFT", signal, None, _scalar(b, -2), onesided=1)]
-
-
-def _scalar(b: Build, number: int) -> ir.Value:
-    return b.op("Squeeze", b.ints(number), b.ints(0))
+    return [b.op("DFT", signal, None, b.index(-2), onesided=1)]
 
 
 def _rotary(b: Build) -> list[ir.Value | None]:
@@ -102,7 +98,7 @@ def _rotary(b: Build) -> list[ir.Value | None]:
         heads = b.size(x, -1) // (2 * b.size(cos, -1))
     if b.rank(positions) == 1:
         length = b.axis_size(x, -2 if axes == 4 else 1)
-        run = b.op("Range", _scalar(b, 0), b.op("Squeeze", length, b.ints(0)), _scalar(b, 1))
+        run = b.op("Range", b.index(0), b.op("Squeeze", length, b.ints(0)), b.index(1))
         places = b.op("Unsqueeze", b.op("Add", run, positions), b.ints(0))
         positions = b.op("Expand", places, b.shape(b.axis_size(x, 0), length))
     made = b.op(

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from isthmus.passes.edit import attribute, known, rank
 from isthmus.passes.layout.hands import Hands
 from isthmus.passes.layout.perms import axis_after, last_perm
-from isthmus.passes.layout.plan import Plan, Rule
+from isthmus.passes.layout.plan import Apply, Plan, Rule
 
 NO_SPACE = "its operand has no spatial axes, or its rank is not known"
 _REDUCE = """
@@ -90,11 +90,10 @@ def _reduce(node: ir.Node) -> Plan | str:
     return _dropping(axes, reduced, apply)
 
 
-def _dropping(axes: int, dropped: list[int], apply: object) -> Plan | str:
+def _dropping(axes: int, dropped: list[int], apply: Apply) -> Plan | str:
     """A plan for a node that gives its operand without some axes: what is left must be in one of the two orders."""
     kept = [axis for axis in last_perm(axes) if axis not in dropped]
     as_source = sorted(kept)
-    assert callable(apply)
     if kept == as_source:
         return Plan((0,), (), apply)
     if len(kept) >= 3 and [as_source[i] for i in last_perm(len(kept))] == kept:
