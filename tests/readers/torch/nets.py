@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from architectures import ARCHITECTURES
+from net_architectures import ARCHITECTURES
 from torch import Tensor, nn
 
 Sizes = Mapping[str, int]
