@@ -43,6 +43,7 @@ CASES = {
     "slice-far": Node("Slice", [X, ints(-100), ints(100), ints(1), ints(2)]),
     "slice-backwards-far": Node("Slice", [X, ints(100), ints(-100), ints(2), ints(-3)]),
     "slice-backwards-max": Node("Slice", [X, ints(FAR), ints(-FAR - 1), ints(2), ints(-1)]),
+    "slice-backwards-from-before": Node("Slice", [X, ints(-9, -FAR), ints(-FAR, -9), ints(1, 2), ints(-1, -2)]),
     "slice-none": Node("Slice", [X, ints(3), ints(1), ints(1)]),
     "slice-int32": Node(
         "Slice", [X, ints(1, dtype=np.int32), ints(2**31 - 1, dtype=np.int32), ints(-1, dtype=np.int32)]

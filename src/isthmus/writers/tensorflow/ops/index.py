@@ -89,6 +89,7 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
     for i, axis in enumerate(order):
         begin[axis], end[axis] = _bound(starts, i), _bound(ends, i)
         stride[axis] = 1 if steps is None else _bound(steps, i)
+        begin[axis] = _begin(begin[axis], stride[axis], x, axis)
         begin_mask, end_mask = begin_mask & ~(1 << axis), end_mask & ~(1 << axis)
         if isinstance(end[axis], int) and isinstance(stride[axis], int):
             beyond = end[axis] >= 2**31 - 1 if stride[axis] > 0 else end[axis] <= -(2**31)
@@ -102,6 +103,17 @@ def _bound(values: Any, i: int) -> Any:
     return int(values[i]) if is_known(values) else values[i]
 
 
+def _begin(start: Any, step: Any, x: tf.Tensor, axis: int) -> Any:
+    """Where a slice begins. Going backwards ONNX clamps a start before the axis to 0, and TensorFlow to nothing."""
+    if (isinstance(step, int) and step > 0) or (isinstance(start, int) and start >= -1):
+        return start
+    length = dim(x, axis)
+    if all(isinstance(v, int) for v in (start, step, length)):
+        return max(start, -length)
+    start, step, length = (tf.cast(v, tf.int64) for v in (start, step, length))
+    return tf.where(step < 0, tf.maximum(start, -length), start)
+
+
 def _sliced_anywhere(x: tf.Tensor, rank: int, starts: Any, ends: Any, axes: Any, steps: Any) -> tf.Tensor:
     """A slice whose axes are met at run time."""
     at = (tf.cast(axes, tf.int64) % rank)[:, None]
@@ -111,7 +123,9 @@ def _sliced_anywhere(x: tf.Tensor, rank: int, starts: Any, ends: Any, axes: Any,
         return tf.tensor_scatter_nd_update(full, at, tf.cast(values, tf.int64))
 
     stride = tf.ones([rank], tf.int64) if steps is None else spread(steps, 1)
-    return tf.strided_slice(x, spread(starts, 0), spread(ends, _LAST), stride)
+    begin = spread(starts, 0)
+    begin = tf.where(stride < 0, tf.maximum(begin, -tf.shape(x, out_type=tf.int64)), begin)
+    return tf.strided_slice(x, begin, spread(ends, _LAST), stride)
 
 
 alias(Where=tf.where)
