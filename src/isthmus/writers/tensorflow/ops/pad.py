@@ -1,4 +1,4 @@
-"""Pad in every mode, by any amount: negative pads crop."""
+"""Pad in every mode, by any amount: negative pads crop, before the others pad."""
 
 from __future__ import annotations
 
