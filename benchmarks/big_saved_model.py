@@ -77,7 +77,7 @@ def load(arguments: argparse.Namespace) -> None:
     start = time.perf_counter()
     for _ in range(5):
         call(x=x)
-    print(json.dumps({"call_ms": (time.perf_counter() - start) / 5 * 1e3}))
+    print(json.dumps({"call_ms": round((time.perf_counter() - start) / 5 * 1e3, 1)}))
 
 
 def none(arguments: argparse.Namespace) -> None:
@@ -94,7 +94,8 @@ def measured(step: str, arguments: argparse.Namespace) -> dict[str, Any]:
     command += ["--trainable"] if arguments.trainable else []
     start = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "seconds": round(time.perf_counter() - start, 1)}
+    printed = {key: value for line in done.stdout.splitlines() for key, value in json.loads(line).items()}
+    return {**printed, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def main() -> int:
