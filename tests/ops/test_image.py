@@ -56,6 +56,23 @@ def test_roi_align(mode: str, ratio: int, coordinates: str, form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("op", ("RoiAlign", "MaxRoiPool"))
+def test_no_regions(op: str, form: Form) -> None:
+    align = op == "RoiAlign"
+    operands = [_floats(2, 3, 9, 8), np.zeros((0, 4 if align else 5), np.float32)]
+    attributes = {"output_height": 3, "output_width": 2} if align else {"pooled_shape": [3, 2]}
+    agrees(Node(op, [*operands, np.zeros(0, np.int64)] if align else operands, attributes, opset=21), form)
+
+
+@pytest.mark.parametrize("dtype", ("uint8", "int64", "uint64", "complex64"))
+def test_nearest_grid_sample_keeps_every_bit(dtype: str) -> None:
+    image = RNG.integers(0, 100, (1, 2, 2, 2)) + (2**40 if np.dtype(dtype).itemsize == 8 else 0)
+    image = (image * (1 + 0.5j) if dtype == "complex64" else image).astype(dtype)
+    grid = np.array([[[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]]], np.float32)
+    agrees(Node("GridSample", [image, grid], {"mode": "nearest"}), "free", expected=[image])
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_max_roi_pool(form: Form) -> None:
     rois = np.concatenate([np.array([[0], [1], [1], [0]], np.float32), BOXES], axis=1)
     node = Node("MaxRoiPool", [_floats(2, 3, 9, 8), rois], {"pooled_shape": [3, 2], "spatial_scale": 0.5}, opset=21)

@@ -112,3 +112,18 @@ def test_batch_first(op: str, form: Form) -> None:
     golden = [y.transpose(2, 0, 1, 3), *(s.swapaxes(0, 1) for s in states)]
     other = Node(op, operands, {**node.attributes, "layout": 1}, outputs=node.outputs)
     agrees(other, form, rtol=1e-4, atol=1e-5, expected=golden)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("op", ("GRU", "LSTM"))
+def test_sequences_without_steps(op: str, form: Form) -> None:
+    """Their final states are zeros, whatever they began with."""
+    agrees(_layer(op, lengths=[0, 5, 2], initial=True), form, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_steps_at_all(form: Form) -> None:
+    node = _layer("LSTM", initial=True)
+    operands = [node.inputs[0][:0], *node.inputs[1:]]
+    golden = [np.zeros((0, 1, BATCH, HIDDEN), np.float32), *operands[5:7]]
+    agrees(Node("LSTM", operands, node.attributes, outputs=3), form, expected=golden)

@@ -135,7 +135,18 @@ class Sequences:
         _, outputs, *final = tf.while_loop(
             lambda t, *_: t < steps, body, (tf.constant(0), outputs, *state), maximum_iterations=steps
         )
-        return tf.ensure_shape(outputs.stack(), [projected.shape[0], *shape]), tuple(final)
+        if self.lengths is not None:  # a sequence without steps ends in zeros, as ONNX Runtime has it
+            final = [tf.where((self.lengths > 0)[:, None], state, tf.zeros_like(state)) for state in final]
+        return tf.ensure_shape(self._stacked(outputs, projected), [projected.shape[0], *shape]), tuple(final)
+
+    def _stacked(self, outputs: tf.TensorArray, projected: tf.Tensor) -> tf.Tensor:
+        """The outputs of all steps; without any, TensorFlow must be told the size of the batch."""
+        if tf.executing_eagerly():
+            return outputs.stack()
+        element = tf.stack([dim(projected, 1), self.hidden])
+        return tf.raw_ops.TensorListStack(
+            input_handle=outputs.flow, element_shape=element, element_dtype=projected.dtype
+        )
 
 
 def projected_by(

@@ -23,7 +23,9 @@ def grid_sample(x, grid, *, align_corners, mode, padding_mode):
     sizes, points = dims(x), dims(grid)
     batch, channels, spatial = sizes[0], sizes[1], sizes[2:]
     wide = tf.float64 if tf.float64 in (x.dtype, grid.dtype) else tf.float32
-    flat = shaped(tf.cast(x, wide), [batch, channels, product(spatial)])
+    # what is only picked, or complex, is read in its own type
+    read = x.dtype if x.dtype.is_complex or (mode == "nearest" and x.dtype.is_integer) else wide
+    flat = shaped(tf.cast(x, read), [batch, channels, product(spatial)])
     flat_grid = shaped(tf.cast(grid, wide), [batch, product(points[1:-1]), len(spatial)])
     edges = [_edges(tf.cast(size, wide), bool(align_corners)) for size in spatial]
 
@@ -45,7 +47,7 @@ def grid_sample(x, grid, *, align_corners, mode, padding_mode):
             at = tf.where((at < low) | (at > high), inner, at)
         taps.append(_grid_taps(at, axis, size, mode, place))
     y = blended(flat, spatial, taps)
-    if x.dtype.is_integer:
+    if x.dtype.is_integer and read.is_floating:
         y = tf.math.rint(y)
     return shaped(tf.cast(y, x.dtype), [batch, channels, *points[1:-1]])
 

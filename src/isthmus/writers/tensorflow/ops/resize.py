@@ -182,9 +182,12 @@ def _doubling(axis: Axis) -> bool:
 
 def _blended(x: tf.Tensor, changed: list[Axis], how: Filter) -> tf.Tensor:
     """Weighted sums along each axis; integers are cut back to integers, and rounded if antialiased."""
-    y = tf.cast(x, tf.float32 if x.dtype == tf.float32 or x.dtype.size <= 2 else tf.float64)
+    wide = tf.float32 if x.dtype == tf.float32 or x.dtype.size <= 2 else tf.float64
+    y = x if x.dtype.is_complex else tf.cast(x, wide)
     for axis in changed:
         y = mixed(y, axis, how)
     if x.dtype.is_integer:
-        y = tf.clip_by_value(tf.floor(y + 0.5) if how.antialias else tf.math.sign(y) * tf.floor(tf.abs(y)), x.dtype.min, x.dtype.max)
+        y = tf.clip_by_value(
+            tf.floor(y + 0.5) if how.antialias else tf.math.sign(y) * tf.floor(tf.abs(y)), x.dtype.min, x.dtype.max
+        )
     return tf.cast(y, x.dtype)

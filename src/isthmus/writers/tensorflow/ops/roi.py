@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,20 @@ def roi_align(
             return tf.where(most == image.dtype.min, tf.zeros_like(most), most)
 
         pooled, operands = largest, (batch_indices, *taps[0], *taps[1])
-    shape = [x.shape[1], output_height, output_width]
-    y = tf.map_fn(pooled, operands, fn_output_signature=tf.TensorSpec(shape, image.dtype))
-    return tf.cast(y, x.dtype)
+    return tf.cast(_one_by_one(pooled, operands, [x.shape[1], output_height, output_width], image.dtype), x.dtype)
+
+
+def _one_by_one(
+    pooled: Callable[[tuple[tf.Tensor, ...]], tf.Tensor],
+    operands: tuple[tf.Tensor, ...],
+    shape: list[int | None],
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """``pooled`` of each region. TensorFlow cannot stack no regions of unknown shape: one more is then put behind."""
+    if shape[0] is not None:
+        return tf.map_fn(pooled, operands, fn_output_signature=tf.TensorSpec(shape, dtype))
+    more = tuple(tf.pad(t, [(0, 1), *[(0, 0)] * (t.shape.rank - 1)]) for t in operands)
+    return tf.map_fn(pooled, more, fn_output_signature=tf.TensorSpec(shape, dtype))[:-1]
 
 
 def _points(
@@ -134,8 +146,7 @@ def max_roi_pool(x, rois, *, pooled_shape, spatial_scale):
         return tf.where(empty, tf.zeros_like(lowest), tf.stack(cells, axis=1))
 
     operands = (tf.cast(boxes[:, 0], tf.int32), rows, columns)
-    signature = tf.TensorSpec([x.shape[1], *pooled_shape], image.dtype)
-    return tf.cast(tf.map_fn(largest, operands, fn_output_signature=signature), x.dtype)
+    return tf.cast(_one_by_one(largest, operands, [x.shape[1], *pooled_shape], image.dtype), x.dtype)
 
 
 def _bins(start: tf.Tensor, end: tf.Tensor, length: Any, bins: int) -> tf.Tensor:
