@@ -58,7 +58,8 @@ def elu(x, *, alpha):
 
 @lower("Selu")
 def selu(x, *, alpha, gamma):
-    if math.isclose(alpha, _SELU[0], rel_tol=1e-6) and math.isclose(gamma, _SELU[1], rel_tol=1e-6):
+    usual = math.isclose(alpha, _SELU[0], rel_tol=1e-6) and math.isclose(gamma, _SELU[1], rel_tol=1e-6)
+    if usual and x.dtype != tf.float64:
         return in_wider(tf.nn.selu, x, supported=FLOATS)
     return in_wider(lambda v: gamma * _scaled_elu(v, alpha, 1.0), x, supported=FLOATS)
 
