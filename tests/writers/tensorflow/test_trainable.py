@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow")
 from isthmus.hub.model import Hub  # noqa: E402
 from isthmus.readers.onnx import read_onnx  # noqa: E402
 from isthmus.types import Options  # noqa: E402
-from isthmus.writers.tensorflow import write_saved_model  # noqa: E402
+from isthmus.writers.tensorflow import parameters, write_saved_model  # noqa: E402
 from isthmus.writers.tensorflow.saved_model import RECORD  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow
@@ -174,3 +174,28 @@ def test_the_live_module_trains_too() -> None:
     np.testing.assert_allclose(
         module(X)["y"].numpy(), module.eager({"x": tf.constant(X)})["y"].numpy(), rtol=1e-5, atol=1e-6
     )
+
+
+def test_large_constants_of_a_trainable_model_are_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no weight, here integers, is a constant in both modes, or a variable that is not trained."""
+    monkeypatch.setattr(parameters, "INLINE_LIMIT", 0)
+    table = np.arange(4096, dtype=np.int32)
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["t"]),
+        helper.make_node("Cast", ["t"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["c", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.float32([0.5]), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    for limit, variables in ((1 << 20, {"w"}), (0, {"w", "table"})):
+        monkeypatch.setattr(parameters, "FREEZE_LIMIT", limit)
+        got = loaded(read_onnx(model), tmp_path / str(limit))
+        assert set(got.parameters) == variables and [v.name for v in got.trainable_variables] == ["w:0"]
+        for training in (False, True):
+            assert got(tf.constant([7, 4095], tf.int64), training=training)["y"].numpy().tolist() == [3.5, 2047.5]

@@ -138,13 +138,13 @@ def _handed_over(graph: ir.Graph, table: LoweringTable) -> Iterator[ir.Value]:
                 yield from attribute.as_graph().outputs
 
 
-def roles(hub: Hub, table: LoweringTable) -> dict[ir.Value, Role]:
-    """What each initializer is in a trainable build.
+def roles(hub: Hub, table: LoweringTable, *, trainable: bool) -> dict[ir.Value, Role]:
+    """What each initializer that is used as a tensor is: a constant, all of them, unless the build is trainable.
 
-    The reader's mark decides where there is one. Without it: a floating tensor of rank 1 or more is trained unless
-    it is the running mean or variance of a batch normalization, which is kept up to date by training instead.
+    Then the reader's mark decides where there is one. Without it a floating tensor of rank 1 or more is trained, but
+    for the running mean and variance of a batch normalization, which training keeps up to date instead.
     """
-    return {value: _role(value) for value in used_as_tensors(hub.graph, table)}
+    return {value: _role(value) if trainable else "constant" for value in used_as_tensors(hub.graph, table)}
 
 
 def _role(value: ir.Value) -> Role:

@@ -67,18 +67,19 @@ class Recorded(tf.Module):
         if blocked := signature_blockers(hub.graph):
             raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(hub.graph, LOWERINGS)])
         tables: dict[str, LoweringTable] = {SERVING: LOWERINGS}
-        values = list(parameters.used_as_tensors(hub.graph, LOWERINGS))
-        weights: type[GraphConstants] = GraphConstants
+        roles = parameters.roles(hub, LOWERINGS, trainable=trainable)
         if trainable:
             tables[TRAINING] = training_table(LOWERINGS, unbiased=hub.source_kind.startswith(("torch", "pytorch")))
-            roles = parameters.roles(hub, LOWERINGS)
-            kept = [(value, role == "trainable") for value, role in roles.items() if role != "constant"]
-        else:
-            if parameters.large_bytes(values) > parameters.INLINE_LIMIT:
-                weights = Placeholders
-            kept = [(value, False) for value in parameters.spilled(values, parameters.FREEZE_LIMIT)]
-        self.parameters = {str(v.name): parameters.variable_of(v, trainable=flag) for v, flag in kept}
-        self._hub = hub.with_(notes=(*hub.notes, *_notes(self.arguments, [v for v, _ in kept], trainable)))
+        constants = [value for value, role in roles.items() if role == "constant"]
+        large = parameters.large_bytes(constants) > parameters.INLINE_LIMIT
+        weights: type[GraphConstants] = Placeholders if large else GraphConstants
+        spilled = parameters.spilled(constants, parameters.FREEZE_LIMIT)
+        self.parameters = {
+            str(value.name): parameters.variable_of(value, trainable=role == "trainable")
+            for value, role in roles.items()
+            if role != "constant" or value in spilled
+        }
+        self._hub = hub.with_(notes=(*hub.notes, *_notes(self.arguments, spilled)))
         self.traces: Mapping[str, Trace] = MappingProxyType(
             {name: Trace(hub.graph, table, weights(self.parameters)) for name, table in tables.items()}
         )
@@ -127,15 +128,15 @@ def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
     return []
 
 
-def _notes(names: Arguments, variables: Sequence[ir.Value], trainable: bool) -> list[Note]:
+def _notes(names: Arguments, spilled: Sequence[ir.Value]) -> list[Note]:
     """What is not as one would expect of this target."""
     notes = [
         Note("names", f"TensorFlow cannot tell input {name!r} from another one; once loaded it is called {keyword!r}")
         for name, keyword in names.clashes.items()
     ]
-    if variables and not trainable:
-        size = parameters.large_bytes(variables) / 1e6
-        text = f"{len(variables)} weights of {size:.0f} MB together stay variables, as constants they cost too much"
+    if spilled:
+        size = parameters.large_bytes(spilled) / 1e6
+        text = f"{len(spilled)} weights of {size:.0f} MB together stay variables, as constants they cost too much"
         notes.append(Note("weights", text))
     return notes
 
