@@ -270,6 +270,56 @@ def test_branches_on_data_are_refused_with_every_road_named() -> None:
     assert "branches on its data" in caught.value.blockers[-1].reason
 
 
+def test_missing_operators_are_named_all_at_once() -> None:
+    with torch.library._scoped_library("isthmus_test", "DEF") as library:
+        library.define("twist(Tensor x) -> Tensor")
+        library.impl("twist", lambda x: x.flip(0), "CompositeExplicitAutograd")
+        torch.library.register_fake("isthmus_test::twist", torch.empty_like, lib=library)
+        module = nn.Module()
+        module.forward = lambda x: torch.ops.isthmus_test.twist(torch.special.i0(x)) + torch.polygamma(1, x)  # type: ignore[method-assign]
+        with pytest.raises(Unsupported) as caught:
+            read_torch(module, inputs=(torch.rand(2, 3),))
+    names_of = {blocker.op for blocker in caught.value.blockers}
+    assert {"isthmus_test.twist", "aten.polygamma"} <= names_of
+    assert len(names_of) == 3
+
+
+def test_the_road_of_last_resort_keeps_names_and_says_why(run: Callable[..., Any]) -> None:
+    class Picky(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            if float(x.abs().sum()) < 0:
+                return x
+            return super().forward(x)
+
+    module, x = Picky().eval(), torch.randn(2, 3, 5, 5)
+    hub = read_torch(module, inputs={"x": x}, dynamic_shapes={"x": {0: "batch"}})
+    assert "TorchScript" in hub.road
+    assert [note.topic for note in hub.notes] == ["road", "road"]
+    assert str(hub.signature.inputs[0]) == "x: float32[batch, 3, 5, 5]"
+    assert {"conv.weight", "norm.running_mean", "head.bias"} <= set(hub.graph.initializers)
+    other = torch.randn(5, 3, 5, 5)
+    with torch.no_grad():
+        np.testing.assert_allclose(run(hub, other)[0], module(other).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_python_numbers_among_the_inputs_are_told(run: Callable[..., Any]) -> None:
+    module = nn.Module()
+    module.forward = lambda x, power: x**power  # type: ignore[method-assign]
+    hub = read_torch(module, inputs=(torch.rand(2), 3))
+    assert [spec.name for spec in hub.signature.inputs] == ["x"]
+    assert any(note.topic == "input" and "power" in note.text for note in hub.notes)
+    np.testing.assert_allclose(run(hub, torch.full((2,), 2.0))[0], [8.0, 8.0])
+
+
+def test_hints_of_torch_export_are_free_dimensions() -> None:
+    module = nn.Module()
+    module.forward = lambda x, y: x.exp()[: x.shape[0]] + y  # type: ignore[method-assign]
+    shapes = {"x": {0: Dim.AUTO, 1: Dim.STATIC}, "y": {0: Dim.DYNAMIC}}
+    hub = read_torch(module, inputs=(torch.randn(4, 3), torch.randn(4, 3)), dynamic_shapes=shapes)
+    assert hub.signature.inputs[0].shape == ("x_0", 3)
+    assert isinstance(hub.signature.inputs[1].shape[0], str)
+
+
 def test_complex_borders_are_refused() -> None:
     module = nn.Module()
     module.forward = lambda x: torch.complex(x, x)  # type: ignore[method-assign]

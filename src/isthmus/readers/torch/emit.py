@@ -39,7 +39,18 @@ def emit(program: torch.export.ExportedProgram) -> tuple[ir.Model, torch.export.
         )
     if exported is None:  # pragma: no cover - only for the old exporter
         raise torch.onnx.errors.OnnxExporterError("no program came back")
+    _share_provenance(exported.model)
     return exported.model, exported.exported_program or program
+
+
+def _share_provenance(model: ir.Model) -> None:
+    """Nodes of the bodies that our own translations build come from where their Scan comes from."""
+    for node in model.graph:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                for inner in attribute.as_graph().all_nodes():
+                    for key, value in node.metadata_props.items():
+                        inner.metadata_props.setdefault(key, value)
 
 
 @contextmanager

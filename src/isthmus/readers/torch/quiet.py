@@ -48,10 +48,11 @@ def undisturbed(module: torch.nn.Module) -> Iterator[None]:
     try:
         with torch.no_grad():
             yield
+    finally:
+        with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
-    finally:
         torch.backends.mha.set_fastpath_enabled(fastpath)
         if module.training is not flags[0][1]:
             module.train(flags[0][1])

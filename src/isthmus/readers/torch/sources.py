@@ -48,6 +48,7 @@ def open_source(source: Any, options: Options, weights: Path | None) -> Opened:
 
 
 def _live(source: Any) -> Opened:
+    source = getattr(source, "_orig_mod", source)  # what torch.compile wraps
     if isinstance(source, torch.export.ExportedProgram):
         return Opened("ExportedProgram", "pt2", source)
     if isinstance(source, torch.jit.ScriptModule):

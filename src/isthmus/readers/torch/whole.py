@@ -49,6 +49,23 @@ _LIBRARY.impl("dropout", lambda x, p: x.clone(), "CompositeExplicitAutograd")
 torch.library.register_fake("isthmus::dropout", lambda x, p: torch.empty_like(x), lib=_LIBRARY)
 
 
+_LIBRARY.define("grouped_mm(Tensor a, Tensor b, Tensor? offs, Tensor? bias) -> Tensor")
+
+
+def _grouped(a: Tensor, b: Tensor, offs: Tensor | None, bias: Tensor | None) -> Tensor:
+    return torch.nn.functional.grouped_mm(a, b, offs=offs, bias=bias)
+
+
+def _grouped_shape(a: Tensor, b: Tensor, offs: Tensor | None, bias: Tensor | None) -> Tensor:
+    if a.ndim == b.ndim == 2 and offs is not None:
+        return a.new_empty([offs.shape[0], a.shape[0], b.shape[1]])
+    return a.new_empty([*a.shape[:-1], b.shape[-1]] if b.ndim == 3 else [a.shape[1], b.shape[1]])
+
+
+_LIBRARY.impl("grouped_mm", _grouped, "CompositeExplicitAutograd")
+torch.library.register_fake("isthmus::grouped_mm", _grouped_shape, lib=_LIBRARY)
+
+
 class _Whole(TorchFunctionMode):
     def __init__(self, trainable: bool) -> None:
         super().__init__()
@@ -59,6 +76,11 @@ class _Whole(TorchFunctionMode):
         # The fourth argument tells padded input from packed sequences, which stay as they are.
         if name in _KINDS and not kwargs and len(args) == 9 and isinstance(args[3], bool):
             return getattr(torch.ops.isthmus, name)(*args)
+        if name in ("grouped_mm", "_grouped_mm"):
+            # torch's own shape rule takes bfloat16 only, its kernels more.
+            given = {**dict(zip(("a", "b", "offs", "bias", "out_dtype"), args, strict=False)), **(kwargs or {})}
+            if given.get("out_dtype") in (None, given.get("a", args[0]).dtype):
+                return torch.ops.isthmus.grouped_mm(args[0], args[1], given.get("offs"), given.get("bias"))
         if name == "dropout" and self._trainable:
             given = {**dict(zip(("input", "p"), args, strict=False)), **(kwargs or {})}
             return torch.ops.isthmus.dropout(given["input"], given.get("p", 0.5))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import torch
 from onnxscript import opset23 as op
 
+import isthmus.readers.torch.whole  # noqa: F401 - defines the operators of torch.ops.isthmus
 from isthmus.readers.torch.translations.build import Value, cut, ints, number, rank, static_size, swapped
 
 aten = torch.ops.aten
@@ -222,4 +223,5 @@ TRANSLATIONS: dict[Any, Any] = {
     aten.cholesky.default: cholesky,
     aten.linalg_solve_triangular.default: solve_triangular,
     aten._grouped_mm.default: grouped_mm,
+    torch.ops.isthmus.grouped_mm.default: grouped_mm,
 }
