@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
-from matrix import Form, Node, agrees
+from matrix import Form, Node, agrees, on_onnxruntime
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.onnxruntime]
 
@@ -104,3 +105,36 @@ def test_nearest_in_other_types(dtype: str) -> None:
     golden = image.repeat(2, 2).repeat(3, 3).astype(dtype)
     node = Node("Resize", [image.astype(dtype), None, np.array(UP, np.float32)], {"mode": "nearest"})
     agrees(node, "free", expected=[golden])
+
+
+RUN_TIME_SIZES = """
+    <ir_version: 10, opset_import: ["" : 21]>
+    g (float[n, 3, h, w] x) => (float[n, 3, a, b] y) {
+        s = Shape <start = 0, end = 2> (x)
+        t = Shape <start = 2> (x)
+        k = Constant <value_ints = [3, 2]> ()
+        u = Mul(t, k)
+        sizes = Concat <axis = 0> (s, u)
+        y = Resize <MODE> (x, , , sizes)
+    }"""
+
+
+@pytest.mark.parametrize(
+    "mode",
+    (
+        'mode = "linear"',
+        'mode = "linear", coordinate_transformation_mode = "align_corners"',
+        'mode = "linear", coordinate_transformation_mode = "pytorch_half_pixel"',
+        'mode = "cubic"',
+        'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"',
+    ),
+)
+def test_sizes_computed_at_run_time(mode: str) -> None:
+    """As PyTorch's exporter writes an interpolation of an image of free size."""
+    from conformance import run_tensorflow
+
+    model = onnx.parser.parse_model(RUN_TIME_SIZES.replace("MODE", mode))
+    for shape in ((2, 3, 4, 5), (1, 3, 1, 1)):
+        feeds = {"x": _image(*shape)}
+        (golden,), (made,) = on_onnxruntime(model, feeds), run_tensorflow(model, feeds)
+        np.testing.assert_allclose(made, golden, rtol=1e-4, atol=1e-4)

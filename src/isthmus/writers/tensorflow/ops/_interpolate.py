@@ -17,13 +17,17 @@ from isthmus.writers.tensorflow.ops._windows import product, shaped
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis to be resized. Sizes are ints or int32 tensors, ``scale`` and ``roi`` floats or float32 tensors."""
+    """One axis to be resized. Sizes are ints or int32 tensors, ``scale`` and ``roi`` floats or float32 tensors.
+
+    ``by_size``: the scale is the ratio of the sizes, and not the other way round.
+    """
 
     axis: int
     length: Any
     resized: Any
     scale: Any
     roi: tuple[Any, Any] = (0.0, 1.0)
+    by_size: bool = False
 
     @property
     def known(self) -> bool:

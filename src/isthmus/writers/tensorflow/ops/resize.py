@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.ops._common import HALVES, dims, positive
+from isthmus.writers.tensorflow.ops._dims import partial
 from isthmus.writers.tensorflow.ops._interpolate import Axis, Filter, mixed, outside, picked
 
 table = Lowerings()
@@ -66,7 +68,9 @@ def resize(
     )
     cropped = how.coordinates == "tf_crop_and_resize" and _given(roi)
     asked = _asked(dims(x), numbers, scales, sizes, keep_aspect_ratio_policy, roi if cropped else None)
-    changed = [axis for axis in asked if not axis.unchanged]
+    changed = [
+        axis for axis in asked if not (axis.unchanged or (axis.by_size and not cropped and _kept(c, axis.axis)))
+    ]
     if not changed:
         return tf.identity(x)
     if (y := _by_kernel(x, changed, how)) is not None:
@@ -78,6 +82,12 @@ def resize(
     else:
         y = _blended(x, changed, how)
     return tf.where(outside(changed, rank), tf.cast(extrapolation_value, y.dtype), y) if cropped else y
+
+
+def _kept(c: Context, axis: int) -> bool:
+    """Whether the hub knows that an axis keeps its size, whatever that is."""
+    before, after = c.shape()[axis], c.output_shape()
+    return before is not None and after is not None and before == after[axis]
 
 
 def _given(operand: Any) -> bool:
@@ -102,15 +112,19 @@ def _asked(
         if policy != "stretch":
             factors = [_extreme(factors, smallest=policy == "not_larger")] * count
             resized = [_scaled(length, factors[0], half_up=True) for length in lengths]
-    return [Axis(*entry) for entry in zip(numbers, lengths, resized, factors, starts_ends, strict=True)]
+    by_size = not _given(scales) and policy == "stretch"
+    return [Axis(*entry, by_size) for entry in zip(numbers, lengths, resized, factors, starts_ends, strict=True)]
 
 
 def _entries(operand: Any, count: int) -> list[Any]:
     """The elements of a one-dimensional operand: Python numbers, or 0-d tensors of int32 or float32."""
     if isinstance(operand, np.ndarray):
         return [int(v) if operand.dtype.kind == "i" else float(np.float32(v)) for v in operand]
-    operand = tf.cast(operand, tf.float32 if operand.dtype.is_floating else tf.int32)
-    return [operand[i] for i in range(count)]
+    if operand.dtype.is_floating:
+        return list(tf.unstack(tf.cast(operand, tf.float32), count))
+    values = partial(operand) or [None] * count
+    operand = tf.cast(operand, tf.int32)
+    return [operand[i] if value is None else value for i, value in enumerate(values)]
 
 
 def _halves(entries: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -147,7 +161,7 @@ def _by_kernel(x: tf.Tensor, changed: list[Axis], how: Filter) -> tf.Tensor | No
     for axis in changed:
         size[axis.axis - 1] = axis.resized
     half_pixel = how.coordinates in ("half_pixel", "pytorch_half_pixel")
-    if how.coordinates == "pytorch_half_pixel" and not all(isinstance(s, int) and s > 1 for s in size):
+    if how.coordinates == "pytorch_half_pixel" and not all(map(_of_several, changed)):
         return None
     if how.mode == "linear" and not how.antialias and not how.exclude_outside and x.dtype in (tf.float32, *HALVES):
         if how.coordinates not in ("align_corners", "asymmetric") and not half_pixel:
@@ -170,9 +184,18 @@ def _by_kernel(x: tf.Tensor, changed: list[Axis], how: Filter) -> tf.Tensor | No
 
 def _exact(axis: Axis) -> bool:
     """Whether the scale is the ratio of the sizes, which is what TensorFlow computes with."""
+    if axis.by_size:
+        return True
     if axis.known:
         return bool(np.isclose(axis.scale * axis.length, axis.resized, rtol=1e-6, atol=0))
     return isinstance(axis.scale, float) and axis.scale.is_integer()
+
+
+def _of_several(axis: Axis) -> bool:
+    """Whether the resized axis has more than one element: a single one has a place of its own."""
+    if isinstance(axis.resized, int):
+        return axis.resized > 1
+    return isinstance(axis.scale, float) and axis.scale >= 2
 
 
 def _doubling(axis: Axis) -> bool:
