@@ -52,6 +52,8 @@ CASES = {
     "expand-half": Node("Expand", [X[:, :1].astype(np.float16), ints(2, 4)]),
     "transpose": Node("Transpose", [X]),
     "transpose-perm": Node("Transpose", [X], {"perm": [1, 2, 0]}),
+    "transpose-vector": Node("Transpose", [X[0, 0]], {"perm": [0]}),
+    "transpose-scalar": Node("Transpose", [np.float32(2)]),
     "transpose-text": Node("Transpose", [WORDS]),
     "concat": Node("Concat", [X, X[:, :1], X], {"axis": 1}),
     "concat-negative": Node("Concat", [X, X[..., :2]], {"axis": -1}),

@@ -57,7 +57,7 @@ def pose(
     layouts = Layouts()
     nodes = [node for node in model.graph.all_nodes() if node.domain == ""]
     for node in nodes:
-        if node.op_type == "Transpose" and (dims(node.inputs[0]) is not None):
+        if node.op_type == "Transpose" and len(dims(node.inputs[0]) or ()) > 1:
             _turn(layouts, node)
         elif (rule := rules.get(node.op_type)) is not None:
             plan = rule(node)
