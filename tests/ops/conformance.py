@@ -1,6 +1,7 @@
-"""Run the backend cases over the TensorFlow writer, and say which pass, which are refused and which are wrong.
+"""Run the backend cases over a writer, and say which pass, which are refused and which are wrong.
 
-    python tests/ops/conformance.py [--set core|native|all] [--mode frozen|plain] [--only REGEX] [--eager] [-v]
+    python tests/ops/conformance.py [--writer tensorflow|torch] [--set core|native|all] [--mode frozen|plain]
+                                    [--only REGEX] [--eager] [-v]
 
 A refusal by name is honest; a wrong answer or a crash is a defect.
 """
@@ -28,6 +29,7 @@ from isthmus.types import Options
 
 Outcome = Literal["pass", "refused", "wrong", "crash"]
 Mode = Literal["frozen", "plain"]
+Writer = Literal["tensorflow", "torch"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Result:
     ops: tuple[str, ...]
 
 
-def run_case(case: Case, mode: Mode, *, eager: bool = False) -> Result:
+def run_case(case: Case, mode: Mode, *, writer: Writer = "tensorflow", eager: bool = False) -> Result:
     """Carry one case across and compare it with its golden outputs."""
     ops = tuple(sorted(op for _, op in case.ops))
     for sample in case.samples:
@@ -52,7 +54,7 @@ def run_case(case: Case, mode: Mode, *, eager: bool = False) -> Result:
             if value.name in {v.name for v in _inputs(model)} and given is not None
         }
         try:
-            outputs = run_tensorflow(model, feeds, eager=eager)
+            outputs = RUN[writer](model, feeds, eager=eager)
         except IsthmusError as refusal:
             return Result(case.name, mode, "refused", _line(refusal), ops)
         except Exception as error:  # noqa: BLE001 - the outermost frame of the run: a crash is a result
@@ -76,6 +78,21 @@ def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool
     tensors = {name: tf.constant(value) for name, value in feeds.items()}
     outputs = module.eager(tensors) if eager else module.signatures["serving_default"](**tensors)
     return [_numpy(outputs[o.name]) for o in model.graph.output]
+
+
+def run_torch(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool = False) -> list[np.ndarray]:
+    """The same for the PyTorch writer: recorded by fx, or its lowerings called eagerly."""
+    from isthmus.readers.onnx import read_onnx
+    from isthmus.verify.runners.torch import to_numpy, to_torch
+    from isthmus.writers.torch.record import record
+
+    recorded = record(read_onnx(model, options=Options(verify=False)))
+    tensors = {name: to_torch(value) for name, value in feeds.items()}
+    outputs = recorded.eager(tensors) if eager else recorded.call(tensors)
+    return [to_numpy(outputs[o.name]) for o in model.graph.output]
+
+
+RUN = {"tensorflow": run_tensorflow, "torch": run_torch}
 
 
 def _numpy(tensor: Any) -> np.ndarray:
@@ -107,10 +124,11 @@ def summarize(results: Sequence[Result]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--writer", choices=("tensorflow", "torch"), default="tensorflow")
     parser.add_argument("--set", choices=("core", "native", "all"), default="core")
     parser.add_argument("--mode", choices=("frozen", "plain"), default="frozen")
     parser.add_argument("--only", help="a regular expression over case names")
-    parser.add_argument("--eager", action="store_true", help="call the lowerings eagerly, without tf.function")
+    parser.add_argument("--eager", action="store_true", help="call the lowerings eagerly, without recording")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every case that does not pass")
     parser.add_argument("--json", type=Path, help="write every result here")
     arguments = parser.parse_args(argv)
@@ -118,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cases = chosen(all_cases(), arguments.set, arguments.only)
     results = []
     for case in cases:
-        results.append(run_case(case, arguments.mode, eager=arguments.eager))
+        results.append(run_case(case, arguments.mode, writer=arguments.writer, eager=arguments.eager))
         if arguments.verbose and results[-1].outcome != "pass":
             print(f"{results[-1].outcome:8}{case.name}: {results[-1].reason}", flush=True)
     print(summarize(results))

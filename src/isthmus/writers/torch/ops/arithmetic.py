@@ -1,0 +1,8 @@
+"""Arithmetic of two and more tensors, exact for every integer type."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

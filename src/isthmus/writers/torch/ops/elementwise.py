@@ -1,0 +1,8 @@
+"""One tensor in, the same shape out: elementary functions."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

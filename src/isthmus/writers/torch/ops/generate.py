@@ -1,0 +1,8 @@
+"""Tensors out of nothing: Range, ConstantOfShape, EyeLike."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

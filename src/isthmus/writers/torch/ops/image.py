@@ -1,0 +1,8 @@
+"""Sampling and rearranging images: GridSample, RoiAlign, AffineGrid, Col2Im, DepthToSpace…"""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

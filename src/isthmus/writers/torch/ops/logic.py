@@ -1,0 +1,8 @@
+"""Comparisons, booleans and bits."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

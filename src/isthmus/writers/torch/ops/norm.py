@@ -1,0 +1,8 @@
+"""Normalizations: batch, instance, group, layer, RMS, local response."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

@@ -1,0 +1,8 @@
+"""Order: TopK, ArgMax, Unique, NonMaxSuppression."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias

@@ -1,0 +1,8 @@
+"""Resize by every coordinate mode, along any axes."""
+
+from __future__ import annotations
+
+from isthmus.lower.contract import Lowerings
+
+table = Lowerings()
+lower, alias = table.lower, table.alias
