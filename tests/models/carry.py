@@ -41,7 +41,7 @@ def _source(entry: Mapping[str, Any], path: Path) -> tuple[Any, Any, Any]:
     """The source, its example inputs and its free axes."""
     if entry["format"] == "onnx":
         return path, None, None
-    from architectures import build
+    from corpus_nets import build
 
     shape = entry["signature"]["inputs"][0]["shape"]
     names = iter(("batch", "height", "width"))
