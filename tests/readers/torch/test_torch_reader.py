@@ -112,6 +112,24 @@ def test_outputs_are_named_and_never_shared(
         np.testing.assert_allclose(got, leaf.numpy(), rtol=1e-6)
 
 
+def test_variadic_parameters_are_named_and_free(run: Callable[..., Any]) -> None:
+    class Variadic(nn.Module):
+        def forward(self, *xs: Tensor, scale: Tensor, **rest: Tensor) -> Tensor:
+            return (xs[0] - xs[1]) * scale + rest["extra"]
+
+    x = torch.randn(2, 3)
+    inputs = {"xs": [x, x * 2], "scale": x, "extra": x}
+    free = {0: "n"}
+    shapes = {"xs": [free, free], "scale": free, "extra": free}
+    hub = read_torch(Variadic(), inputs=inputs, dynamic_shapes=shapes)
+    assert hub.road == "torch.export"
+    assert [str(s) for s in hub.signature.inputs] == [
+        f"{n}: float32[n, 3]" for n in ("xs.0", "xs.1", "scale", "extra")
+    ]
+    y = torch.randn(5, 3)
+    np.testing.assert_allclose(run(hub, y, y * 2, y, y)[0], (-y * y + y).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_dataclass_fields_are_output_names() -> None:
     hub = read_torch(Records(), inputs=(torch.randn(2, 3),))
     assert [s.name for s in hub.signature.outputs] == ["logits"]

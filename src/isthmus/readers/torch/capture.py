@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ import torch
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from isthmus.readers.torch.dims import Axes, Derived, Fixed, Free, fixed, refined
-from isthmus.readers.torch.feeds import Feeds
+from isthmus.readers.torch.feeds import Feeds, tensor_names
 from isthmus.readers.torch.quiet import quiet
-from isthmus.readers.torch.structure import input_names_of_spec, output_names_of_spec
+from isthmus.readers.torch.structure import forward_with_own_keywords, input_names_of_spec, output_names_of_spec
 from isthmus.readers.torch.whole import whole_layers
 from isthmus.types import Note
 
@@ -41,9 +41,10 @@ def refusals() -> tuple[type[BaseException], ...]:
 
 @dataclass(frozen=True)
 class Captured:
-    """A program that torch.export made, the axes that it kept free, and what had to be given up."""
+    """A program of torch.export's, its tensor inputs, the axes that it kept free, and what had to be given up."""
 
     program: torch.export.ExportedProgram
+    inputs: tuple[str, ...]
     axes: Axes
     notes: tuple[Note, ...]
 
@@ -56,17 +57,19 @@ def export(module: torch.nn.Module, feeds: Feeds, axes: Axes, *, strict: bool, t
     """
     notes: list[Note] = []
     bound = feeds.bound(module)
+    inputs = tuple(tensor_names(bound))
     for _ in range(_ROUNDS):
         try:
-            with quiet(), whole_layers(trainable=trainable):
+            shapes = axes.tree(bound) if axes.axes else None
+            with quiet(), whole_layers(trainable=trainable), forward_with_own_keywords(module, bound):
                 program = torch.export.export(
                     module,
                     feeds.args,
                     feeds.kwargs,
-                    dynamic_shapes=axes.tree(bound) if axes.axes else None,
+                    dynamic_shapes=shapes,
                     strict=strict,
                 )
-            return Captured(program, *_with_limits(program, axes, tuple(notes)))
+            return Captured(program, inputs, *_with_limits(program, inputs, axes, tuple(notes)))
         except torch._dynamo.exc.UserError as error:
             better = refined(axes, str(error))
             if better is None:
@@ -93,11 +96,11 @@ def _fallen(axes: Axes, bound: Mapping[str, Any], message: str) -> tuple[Axes, t
 
 
 def _with_limits(
-    program: torch.export.ExportedProgram, axes: Axes, notes: tuple[Note, ...]
+    program: torch.export.ExportedProgram, inputs: Sequence[str], axes: Axes, notes: tuple[Note, ...]
 ) -> tuple[Axes, tuple[Note, ...]]:
     """``axes`` with the limits that torch.export found for free dimensions, each told once."""
     choices, told = dict(axes.choices), list(notes)
-    for name, value in zip(named_inputs(program), tensor_placeholders(program), strict=True):
+    for name, value in zip(inputs, tensor_placeholders(program), strict=True):
         for axis, dim in axes.axes.get(name, {}).items():
             size, choice = value.shape[axis], choices[dim]
             if isinstance(size, int) or not isinstance(choice, Free) or not size.node.expr.is_Symbol:
@@ -157,7 +160,7 @@ def state_notes(program: torch.export.ExportedProgram) -> list[Note]:
 
 
 def dimension_names(
-    program: torch.export.ExportedProgram, axes: Axes, names: list[str]
+    program: torch.export.ExportedProgram, axes: Axes, names: Sequence[str]
 ) -> tuple[dict[str, str], list[Note]]:
     """torch's symbols and expressions of the inputs' free axes → the user's names, and a note for each that fell."""
     fell: list[Note] = []

@@ -134,8 +134,7 @@ def resized(tensor: torch.Tensor, axis: int, size: int) -> torch.Tensor:
     return tensor.index_select(axis, index.to(tensor.device))
 
 
-def tensor_names(module: torch.nn.Module, feeds: Feeds) -> list[str]:
-    """The dotted names of the tensors among the arguments, in the order of forward's parameters."""
-    bound = feeds.bound(module)
-    leaves = pytree.tree_leaves(bound)
-    return [name for name, leaf in zip(leaf_names(bound), leaves, strict=True) if isinstance(leaf, torch.Tensor)]
+def tensor_names(bound: Mapping[str, Any]) -> list[str]:
+    """The dotted names of the tensors among the arguments ``bound``, in their order."""
+    leaves = zip(leaf_names(bound), pytree.tree_leaves(dict(bound)), strict=True)
+    return [name for name, leaf in leaves if isinstance(leaf, torch.Tensor)]

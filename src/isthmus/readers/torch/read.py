@@ -148,7 +148,7 @@ def _unsupported(
 
 def _graph_of(captured: capture.Captured, road: str) -> Graph:
     program, axes = captured.program, captured.axes
-    inputs = capture.named_inputs(program)
+    inputs = captured.inputs
     outputs, notes = capture.named_outputs(program)
     dims, fell = capture.dimension_names(program, axes, inputs)
     model, decomposed = emit(program)
@@ -162,7 +162,7 @@ def _graph_of(captured: capture.Captured, road: str) -> Graph:
 def _from_program(program: torch.export.ExportedProgram, dynamic_shapes: Any) -> Graph:
     axes = programs.axes_of(program, dynamic_shapes)
     try:
-        return _graph_of(capture.Captured(program, axes, ()), "ExportedProgram")
+        return _graph_of(capture.Captured(program, tuple(capture.named_inputs(program)), axes, ()), "ExportedProgram")
     except capture.refusals() as error:
         blockers = missing_operators(program, error) or (Blocker("ExportedProgram", capture.one_line(error)),)
         raise Unsupported("the exported program cannot be translated", blockers) from error

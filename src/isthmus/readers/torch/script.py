@@ -15,10 +15,10 @@ from isthmus.errors import Unsupported, UsageError
 from isthmus.readers.torch import names
 from isthmus.readers.torch.capture import one_line, refusals
 from isthmus.readers.torch.dims import Axes, Free, asked_axes, ranges
-from isthmus.readers.torch.feeds import Feeds, feeds_of, resized
+from isthmus.readers.torch.feeds import Feeds, feeds_of, resized, tensor_names
 from isthmus.readers.torch.graph import Graph
 from isthmus.readers.torch.quiet import quiet, silent_descriptors, undisturbed
-from isthmus.readers.torch.structure import leaf_names, output_names, plain_outputs
+from isthmus.readers.torch.structure import output_names, plain_outputs
 from isthmus.types import Blocker, Options
 
 SCRIPT_OPSET = 18
@@ -51,9 +51,7 @@ def traced(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Options) 
     """
     flat = _Flat(module, feeds)
     tensors = tuple(leaf for leaf in pytree.tree_leaves((feeds.args, feeds.kwargs)) if isinstance(leaf, torch.Tensor))
-    bound = feeds.bound(module)
-    leaves = pytree.tree_leaves(dict(bound))
-    inputs = [n for n, leaf in zip(leaf_names(bound), leaves, strict=True) if isinstance(leaf, torch.Tensor)]
+    inputs = tensor_names(feeds.bound(module))
     with quiet():
         result = plain_outputs(module(*feeds.args, **feeds.kwargs))
         trace = torch.jit.trace(flat, tensors, check_trace=False)

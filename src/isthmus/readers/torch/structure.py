@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -80,21 +80,12 @@ def plain_outputs(value: Any) -> Any:
 
 
 @contextmanager
-def forward_with_named_outputs(module: torch.nn.Module) -> Iterator[None]:
-    """While open, the module returns its tensors by name, in one flat dict: for results that are more than tensors.
-
-    The class is not touched, and the instance is restored.
-    """
-    original: Callable[..., Any] = module.forward
+def _forward(module: torch.nn.Module, function: Callable[..., Any], signature: inspect.Signature) -> Iterator[None]:
+    """While open, ``module.forward`` is ``function``. The class is not touched, and the instance is restored."""
+    original = module.forward
     had_own = "forward" in vars(module)
-
-    def forward(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        result = plain_outputs(original(*args, **kwargs))
-        leaves = zip(output_names(result), pytree.tree_leaves(result), strict=True)
-        return {name: leaf for name, leaf in leaves if isinstance(leaf, torch.Tensor)}
-
-    forward.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
-    object.__setattr__(module, "forward", forward)
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    object.__setattr__(module, "forward", function)
     try:
         yield
     finally:
@@ -102,3 +93,36 @@ def forward_with_named_outputs(module: torch.nn.Module) -> Iterator[None]:
             object.__setattr__(module, "forward", original)
         else:
             object.__delattr__(module, "forward")
+
+
+@contextmanager
+def forward_with_named_outputs(module: torch.nn.Module) -> Iterator[None]:
+    """While open, the module returns its tensors by name in one flat dict: for results that hold more than those."""
+    original: Callable[..., Any] = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        result = plain_outputs(original(*args, **kwargs))
+        leaves = zip(output_names(result), pytree.tree_leaves(result), strict=True)
+        return {name: leaf for name, leaf in leaves if isinstance(leaf, torch.Tensor)}
+
+    with _forward(module, forward, inspect.signature(original)):
+        yield
+
+
+@contextmanager
+def forward_with_own_keywords(module: torch.nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """While open, what ``**kwargs`` takes are parameters of their own: torch.export loses free dimensions there."""
+    original: Callable[..., Any] = module.forward
+    signature = inspect.signature(original)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    fresh = [name for name in names if name not in signature.parameters]
+    if not fresh:
+        yield
+        return
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    own = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in fresh]
+    with _forward(module, forward, signature.replace(parameters=[*kept, *own])):
+        yield
