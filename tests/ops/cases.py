@@ -146,17 +146,26 @@ def _tensor(value: Any, info: onnx.ValueInfoProto) -> Any:
 
 
 def _stored(model: onnx.ModelProto, folder: Path | None) -> Iterator[Sample]:
+    constant = {tensor.name for tensor in model.graph.initializer}
+    required = [info for info in model.graph.input if info.name not in constant]
     for data in sorted(folder.glob("test_data_set_*")) if folder else ():
         yield Sample(
-            tuple(_stored_value(data, "input", i) for i in range(len(list(data.glob("input_*.pb"))))),
-            tuple(_stored_value(data, "output", i) for i in range(len(list(data.glob("output_*.pb"))))),
+            tuple(_stored_value(data / f"input_{i}.pb", info) for i, info in enumerate(required)),
+            tuple(_stored_value(data / f"output_{i}.pb", info) for i, info in enumerate(model.graph.output)),
         )
 
 
-def _stored_value(data: Path, prefix: str, index: int) -> onnx.TensorProto:
-    return onnx.load_tensor(data / f"{prefix}_{index}.pb")
+def _stored_value(path: Path, info: onnx.ValueInfoProto) -> Any:
+    data = path.read_bytes()
+    if info.type.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+    if info.type.HasField("optional_type"):
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+    return onnx.TensorProto.FromString(data)
 
 
 def array(value: Any) -> Any:
     """The numpy form of a stored value; sequences, optionals and maps stay what they are."""
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
