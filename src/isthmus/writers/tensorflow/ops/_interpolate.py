@@ -59,10 +59,8 @@ def positions(axis: Axis, coordinates: str) -> tf.Tensor:
     length, resized = _float(axis.length), _float(axis.resized)
     scale, (start, end) = _float(axis.scale), map(_float, axis.roi)
     half_pixel = (at + 0.5) / scale - 0.5
-    # a fractional output length counts for the outer pixels, as ONNX's own cases have it
     if coordinates == "align_corners":
-        steps = scale * length - 1
-        return tf.where(steps > 0, at * (length - 1) / tf.where(steps > 0, steps, 1.0), 0.0)
+        return at * (length - 1) / tf.maximum(resized - 1, 1.0)
     if coordinates == "asymmetric":
         return at / scale
     if coordinates == "tf_crop_and_resize":

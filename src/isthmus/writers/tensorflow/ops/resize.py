@@ -73,6 +73,12 @@ def resize(
     ]
     if not changed:
         return tf.identity(x)
+    if how.coordinates == "align_corners" and not all(map(_aligned_alike, changed)):
+        c.refuse(
+            "scale times length is not known to be a whole number, and there ONNX's own cases and its runtimes"
+            " align corners differently: TensorFlow has one way only",
+            hint="give the new sizes instead of scales",
+        )
     if (y := _by_kernel(x, changed, how)) is not None:
         return y
     if mode == "nearest":
@@ -189,6 +195,17 @@ def _exact(axis: Axis) -> bool:
     if axis.known:
         return bool(np.isclose(axis.scale * axis.length, axis.resized, rtol=1e-6, atol=0))
     return isinstance(axis.scale, float) and axis.scale.is_integer()
+
+
+def _aligned_alike(axis: Axis) -> bool:
+    """Whether corners can be aligned in one way only.
+
+    By ONNX's text, ONNX Runtime and PyTorch the last element lies at the last index; in ONNX's cases at scale times
+    length, less one, which need not be whole. A free length is taken as the runtimes take it.
+    """
+    if axis.by_size or (tf.is_tensor(axis.length) and not tf.is_tensor(axis.scale)):
+        return True
+    return axis.known and bool(np.isclose(axis.scale * axis.length, axis.resized, rtol=1e-6, atol=0))
 
 
 def _of_several(axis: Axis) -> bool:
