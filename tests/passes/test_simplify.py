@@ -40,7 +40,7 @@ KEPT: dict[str, tuple[HubPass, str, str, str | None]] = {
     # what stays although it looks as if it could go, with the reason that is given for it
     "expand": (
         FoldConstants(),
-        """net (float[2000] x) => (float[2000] y) <float o = {1}, int64[1] s = {2000}> {
+        """net (float[20000] x) => (float[20000] y) <float o = {1}, int64[1] s = {20000}> {
             e = Expand (o, s)  y = Add (x, e) }""",
         "Expand",
         "its result is larger than its operands",

@@ -8,14 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.infer import infer_shapes, name_free_dims
-from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.model import ONNX, ROLE, Hub
 from isthmus.hub.provenance import inherit
 from isthmus.passes.arrays import FOLDS, Array, evaluate
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import PERM, SHAPE, Editor, attribute, dims, graph_of, known, lazily, mark_permuted, replace
 
-_SMALL = 4 << 10
-"""Results up to this many bytes are kept whatever made them."""
+_SMALL = 64 << 10
+"""Results up to this many bytes are kept whatever made them: shapes, and biases that exporters expand from zero."""
 
 _LARGE = 4 << 20
 """Operands above this many bytes are only ever transposed, and lazily."""
@@ -67,6 +67,8 @@ class FoldConstants(HubPass):
                 continue
             if node.op_type == "If":
                 modified |= _take_branch(node, edit)
+            elif node.op_type == "CastLike":
+                modified |= _name_type(node)
             elif (node.op_type == "Transpose" and self._transpose_weight(edit, node)) or (
                 node.op_type in _RESHAPING and self._reshape_weight(node)
             ):
@@ -91,7 +93,7 @@ class FoldConstants(HubPass):
         if held > _LARGE:
             reasons.decline(node, "its operands are large")
             return None
-        if self._trainable and any(v is not None and _floating(v) for v in node.inputs):
+        if self._trainable and any(v is not None and _may_train(v) for v in node.inputs):
             reasons.decline(node, "an operand may be a parameter that trains")
             return None
         size = _result_bytes(node)
@@ -152,6 +154,21 @@ def _is_constant(value: ir.Value) -> bool:
 
 def _floating(value: ir.Value) -> bool:
     return value.dtype is not None and value.dtype.is_floating_point()
+
+
+def _may_train(value: ir.Value) -> bool:
+    return _floating(value) and value.metadata_props.get(ROLE) != "constant"
+
+
+def _name_type(node: ir.Node) -> bool:
+    """CastLike becomes Cast where the type is known, so that it no longer hangs on a tensor."""
+    dtype = node.outputs[0].dtype
+    if dtype is None:
+        return False
+    node.op_type = "Cast"
+    node.resize_inputs(1)
+    node.attributes["to"] = ir.AttrInt64("to", int(dtype))
+    return True
 
 
 def _known_extent(node: ir.Node) -> list[Array] | None:
@@ -217,16 +234,22 @@ def _settle(edit: Editor, node: ir.Node, results: list[Array]) -> None:
             continue
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), dtype=value.dtype)
         if value.is_graph_output():
-            constant = edit.initializer(tensor, f"{value.name}_constant")
+            constant = _constant(edit.initializer(tensor, f"{value.name}_constant"))
             copy = edit.node("Identity", [constant], like=node, wish=f"{value.name}_copy")
             graph.insert_after(node, copy)
             replace(value, copy.outputs[0])
             continue
         name = value.name or ""
         value.name = edit.names.fresh(f"{name}__folded")
-        constant = edit.initializer(tensor, name, exact=True)
+        constant = _constant(edit.initializer(tensor, name, exact=True))
         ir.convenience.replace_all_uses_with(value, constant)
     graph.remove(node, safe=True)
+
+
+def _constant(value: ir.Value) -> ir.Value:
+    """What was computed at conversion is no parameter."""
+    value.metadata_props[ROLE] = "constant"
+    return value
 
 
 def _take_branch(node: ir.Node, edit: Editor) -> bool:
