@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,21 +185,29 @@ def test_whole_module_needs_trust(tmp_path: Path, run: Callable[..., Any]) -> No
     agrees(hub, net, run)
 
 
-def test_program_with_a_pickle_inside_is_refused(tmp_path: Path) -> None:
-    import io
-    import zipfile
-
+@pytest.mark.parametrize("where", ["sample inputs", "weights"])
+@pytest.mark.parametrize("bare", [False, True])
+def test_program_with_a_pickle_inside_is_refused(tmp_path: Path, where: str, bare: bool) -> None:
     trap, path = tmp_path / "sprung", tmp_path / "net.pt2"
     torch.export.save(torch.export.export(Net(), (X,)), path)
     evil = io.BytesIO()
     torch.save(Bomb(trap), evil)
+    content = pickle.dumps(Bomb(trap)) if bare else evil.getvalue()
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    name = next(name for name in parts if "sample_inputs" in name)
-    parts[name] = evil.getvalue()
+    if where == "weights":
+        table = next(name for name in parts if name.endswith("weights_config.json"))
+        config = json.loads(parts[table])
+        first = next(iter(config["config"].values()))
+        first["use_pickle"] = True
+        parts[table] = json.dumps(config).encode()
+        target = next(name for name in parts if name.endswith("/" + first["path_name"]))
+    else:
+        target = next(name for name in parts if "sample_inputs" in name and not name.endswith(".json"))
+    parts[target] = content
     with zipfile.ZipFile(path, "w") as archive:
-        for member, content in parts.items():
-            archive.writestr(member, content)
+        for member, data in parts.items():
+            archive.writestr(member, data)
     with pytest.raises(UnsafeInput, match="mkdir"):
         read_torch(path)
     assert not trap.exists()

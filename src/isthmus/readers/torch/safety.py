@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickletools
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -86,25 +89,46 @@ def _first(error: BaseException) -> str:
 
 
 def unsafe_parts_of_program(path: Path) -> None:
-    """Refuse a ``.pt2`` whose pickled parts (sample inputs, constants) call more than tensors need.
+    """Refuse a ``.pt2`` whose pickled parts (sample inputs, weights, constants, objects) call more than tensors need.
+
+    torch.export.load unpickles what the archive's own tables tell it to, without restriction; the same tables are
+    read here. Parts that are raw bytes are loaded as such and cannot call anything.
 
     Raises:
         UnsafeInput: naming what would be called.
         InvalidModel: the archive is damaged.
     """
-    import tempfile
-
     culprits: set[str] = set()
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if not member.filename.endswith((".pt", ".pkl")):
-                    continue
-                with tempfile.TemporaryDirectory() as folder:
-                    part = Path(folder) / "part.pt"
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            pickled = _told_to_unpickle(archive)
+            for member in archive.infolist():  # by entry, not by name: a name may stand twice
+                name = member.filename.rpartition("/")[2]
+                if name in pickled or name.startswith(_OBJECTS) or name.endswith((".pt", ".pkl")):
+                    part = Path(folder) / "part"
                     part.write_bytes(archive.read(member))
-                    culprits.update(unsafe_globals(part))
-    except (zipfile.BadZipFile, OSError) as error:
+                    culprits.update(unsafe_globals(part) if zipfile.is_zipfile(part) else pickled_globals(part))
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
         raise InvalidModel(f"{path} is a damaged archive: {error}") from error
     if culprits:
         raise _unsafe(path, sorted(culprits))
+
+
+_OBJECTS = ("custom_obj_", "opaque_obj_")
+
+
+def _told_to_unpickle(archive: zipfile.ZipFile) -> set[str]:
+    """Names of the parts that a table in the archive declares as pickled, or does not declare as raw."""
+    found: set[str] = set()
+
+    def walk(table: Any) -> None:
+        if isinstance(table, dict):
+            if isinstance(table.get("path_name"), str) and table.get("use_pickle") is not False:
+                found.add(table["path_name"].rpartition("/")[2])
+            for item in table.values():
+                walk(item)
+
+    for member in archive.infolist():
+        if member.filename.endswith("config.json"):
+            walk(json.loads(archive.read(member)))
+    return found
