@@ -12,6 +12,7 @@ from typing import Any
 from isthmus import roads
 from isthmus import target as places
 from isthmus.doctor import framework_versions
+from isthmus.errors import UsageError
 from isthmus.hub.io import relocate
 from isthmus.hub.model import Hub, op_counts
 from isthmus.shapes import Shapes, example, free_axes
@@ -194,7 +195,13 @@ def run_check(
 
 
 def _require_ways(origin: Source, kind: Kind, options: Options) -> None:
-    """Refuse before any work what cannot be read, written or judged here."""
+    """Refuse before any work what cannot be read, written or judged here, and what would be passed over in silence."""
+    if options.dtype is not None:
+        raise UsageError("dtype: this version keeps the source's element types", hint="convert without it")
+    if options.opset is not None and kind != "onnx":
+        raise UsageError(f"opset: a {kind} target has none", hint="pin it for an .onnx target")
+    if (options.input_layouts or options.output_layouts) and kind != "saved_model":
+        raise UsageError(f"layouts: a {kind} target keeps the source's", hint="ask for them with a SavedModel target")
     roads.require_reader(origin.kind)
     roads.require_target(kind)
     if options.verify:
