@@ -28,7 +28,7 @@ from isthmus.types import Blocker, Note, Options, Signature, TensorSpec
 def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options, weights: Path | None) -> Hub:
     """See :func:`isthmus.readers.torch.read_torch`."""
     opened = open_source(source, options, weights)
-    if opened.kind == "pt2":
+    if opened.kind == "torch.pt2":
         graph = _from_program(opened.thing, dynamic_shapes)
     elif opened.kind == "torchscript":
         from isthmus.readers.torch.script import from_torchscript

@@ -17,7 +17,7 @@ from isthmus.readers.torch.quiet import quiet
 from isthmus.readers.torch.safety import load_checkpoint, unsafe_parts_of_program
 from isthmus.types import Note, Options
 
-SourceKind = Literal["torch", "pt2", "torchscript"]
+SourceKind = Literal["torch", "torch.pt2", "torchscript"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def open_source(source: Any, options: Options, weights: Path | None) -> Opened:
 def _live(source: Any) -> Opened:
     source = getattr(source, "_orig_mod", source)  # what torch.compile wraps
     if isinstance(source, torch.export.ExportedProgram):
-        return Opened("ExportedProgram", "pt2", source)
+        return Opened("ExportedProgram", "torch.pt2", source)
     if isinstance(source, torch.jit.ScriptModule):
         return Opened(source.original_name, "torchscript", source)
     if isinstance(source, torch.nn.Module):
@@ -128,7 +128,7 @@ def _program(path: Path, options: Options) -> Opened:
         AssertionError,
     ) as error:
         raise InvalidModel(f"{path} cannot be read as an exported program: {_first(error)}") from error
-    return Opened(path.name, "pt2", program)
+    return Opened(path.name, "torch.pt2", program)
 
 
 def _torchscript(path: Path) -> Opened:
