@@ -195,7 +195,7 @@ def run_check(
 
 
 def _require_ways(origin: Source, kind: Kind, options: Options) -> None:
-    """Refuse before any work what cannot be read, written or judged here, and what would be passed over in silence."""
+    """Refuse before any work what cannot be read, written or judged here, and options that would not be heeded."""
     if options.dtype is not None:
         raise UsageError("dtype: this version keeps the source's element types", hint="convert without it")
     if options.opset is not None and kind != "onnx":

@@ -19,9 +19,7 @@ def drawn(node: Node, form: str = "plain") -> list[np.ndarray]:
     return run_tensorflow(node.model(form), node.feeds(form))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "kind, dtype", TYPES
-)
+@pytest.mark.parametrize("kind, dtype", TYPES)
 def test_normal_and_uniform(kind: int, dtype: type) -> None:
     given = {"shape": MANY, "dtype": kind, "seed": 1.0}
     (normal,) = drawn(Node("RandomNormal", [], given | {"mean": 2.0, "scale": 3.0}))

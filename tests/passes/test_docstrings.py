@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from evaluate import feeds_of, run
-from nets import hub_of
+from layout_nets import hub_of
 
 import isthmus.passes
 from isthmus.hub.canonical import check_canonical

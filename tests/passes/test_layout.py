@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from evaluate import feeds_of, run
-from nets import NETS, Net, hub_of
+from layout_nets import NETS, Net, hub_of
 
 from isthmus.errors import UsageError
 from isthmus.passes.edit import PARAMETER, PERM

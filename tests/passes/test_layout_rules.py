@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from evaluate import feeds_of, run
-from nets import hub_of
+from layout_nets import hub_of
 
 from isthmus.hub.model import Hub
 from isthmus.passes.base import Reasons

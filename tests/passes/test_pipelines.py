@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from evaluate import feeds_of, run
-from nets import NETS, Net, hub_of
+from layout_nets import NETS, Net, hub_of
 
 from isthmus.hub.canonical import check_canonical
 from isthmus.hub.schema import op_names

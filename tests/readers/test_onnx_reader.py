@@ -167,7 +167,7 @@ def test_bodies_give_their_constants_to_the_main_graph() -> None:
         (b"\x89HDF\r\n" + bytes(200), "HDF5"),
         (pickle.dumps({"weights": [1, 2, 3]}), "pickle"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
-        (os.urandom(4), "not an ONNX model"),
+        (b".d;\xad", "not an ONNX model"),
     ],
 )
 def test_other_files_are_named(tmp_path: Path, data: bytes, says: str) -> None:
