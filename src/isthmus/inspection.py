@@ -13,6 +13,9 @@ from isthmus.source import Source
 from isthmus.types import Options, Signature, Summary, TensorSpec
 
 
+_TORCH_FORMATS = {"torch": "PyTorch module", "torch.pt2": "PyTorch exported program", "torchscript": "TorchScript"}
+
+
 def summarize(source: Source, options: Options) -> Summary:
     """Look into ``source``. Raises what its reader raises on a bad file."""
     roads.require_reader(source.kind)
@@ -84,7 +87,7 @@ def _torch(source: Source, options: Options) -> Summary:
         signature = Signature((), ())
     return Summary(
         source=source.label,
-        format={"pt2": "PyTorch exported program", "torchscript": "TorchScript"}.get(opened.kind, "PyTorch module"),
+        format=_TORCH_FORMATS[opened.kind],
         signature=signature,
         ops=_counted((op, 1) for op in ops),
         parameters=sum(t.numel() for t in tensors),

@@ -92,6 +92,32 @@ def test_inspect_never_runs_the_model(linear, capsys) -> None:
     assert summary["signature"]["inputs"][0]["shape"] == ["batch", 3]
 
 
+@pytest.mark.torch
+def test_inspect_a_program(tmp_path, capsys) -> None:
+    import torch
+
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU())
+    batch = torch.export.Dim("batch")
+    torch.export.save(torch.export.export(net, (torch.ones(2, 3),), dynamic_shapes=({0: batch},)), tmp_path / "n.pt2")
+    assert main(["inspect", str(tmp_path / "n.pt2"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["format"] == "PyTorch exported program"
+    assert summary["parameters"] == 16
+    assert summary["ops"] == {"aten.linear.default": 1, "aten.relu.default": 1}
+    assert summary["signature"]["inputs"][0]["shape"][1] == 3
+
+
+@tensorflow
+def test_inspect_a_saved_model(linear, tmp_path, capsys) -> None:
+    assert main(["convert", str(linear), str(tmp_path / "out"), "--no-verify", "-q"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "out"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["format"] == "TensorFlow SavedModel"
+    assert [spec["name"] for spec in summary["signature"]["inputs"]] == ["x"]
+    assert summary["ops"]["MatMul"] == 1
+
+
 @tensorflow
 def test_check_names_every_blocker_at_once(tmp_path, capsys) -> None:
     text = """

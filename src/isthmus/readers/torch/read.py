@@ -14,6 +14,8 @@ from torch.utils import _pytree as pytree
 from isthmus.errors import Unsupported, UsageError
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.model import Hub
+from isthmus.passes.base import run
+from isthmus.passes.pipelines import simplify
 from isthmus.readers.torch import capture, names, programs
 from isthmus.readers.torch.dims import Axes, asked_axes, ranges
 from isthmus.readers.torch.emit import emit, missing_operators
@@ -41,7 +43,7 @@ def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options, weight
 
 def _hub(opened: Opened, graph: Graph) -> Hub:
     canonicalize(graph.model)
-    return Hub(
+    hub = Hub(
         model=graph.model,
         signature=signature_of(graph.model.graph),
         source=opened.name,
@@ -50,6 +52,9 @@ def _hub(opened: Opened, graph: Graph) -> Hub:
         notes=(*opened.notes, *graph.notes),
         extras={"dims": graph.dims},
     )
+    # torch's translations are verbose (a zero bias is expanded from the input's shape, sizes are cast and squeezed).
+    # What may train is left alone, whatever the target will be.
+    return run(hub, [simplify(trainable=True)])
 
 
 def signature_of(graph: ir.Graph) -> Signature:

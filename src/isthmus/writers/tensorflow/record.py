@@ -24,9 +24,6 @@ from isthmus.writers.tensorflow.parameters import Captured, GraphConstants, Plac
 from isthmus.writers.tensorflow.signature import Call, signature_blockers, signature_notes, spec_of
 from isthmus.writers.tensorflow.training import training_table
 
-TORCH_KINDS = ("torch", "pt2", "torchscript")
-"""Sources whose batch norm keeps the unbiased variance."""
-
 SERVING = "serving_default"
 TRAINING = "training"
 
@@ -72,7 +69,7 @@ class Recorded(tf.Module):
         tables: dict[str, LoweringTable] = {SERVING: LOWERINGS}
         roles = parameters.roles(hub, LOWERINGS, trainable=trainable)
         if trainable:
-            tables[TRAINING] = training_table(LOWERINGS, unbiased=hub.source_kind in TORCH_KINDS)
+            tables[TRAINING] = training_table(LOWERINGS, unbiased=hub.source_kind.startswith("torch"))
         constants = [value for value, role in roles.items() if role == "constant"]
         large = parameters.large_bytes(constants) > parameters.INLINE_LIMIT
         weights: type[GraphConstants] = Placeholders if large else GraphConstants
