@@ -42,6 +42,25 @@ def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options
     )
 
 
+def for_torch(hub: Hub, table: LoweringTable, *, trainable: bool = False, options: Options | None = None) -> Hub:
+    """The hub as PyTorch wants it: only operators of ``table`` where that can be had, images as they are.
+
+    What may be a parameter stays one under its name, in both builds: a module is there to be trained.
+    """
+    return run(hub, torch_passes(table, trainable=trainable, options=options or Options()))
+
+
+def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> tuple[HubPass, ...]:
+    """In order."""
+    return (
+        DecomposeContrib(table),
+        simplify(trainable=True),
+        ExpandFunctions(table),
+        simplify(trainable=True),
+        FuseGroupNorm(),
+    )
+
+
 def simplify(*, trainable: bool) -> HubPass:
     """Fold and sweep until nothing changes."""
     return Repeat(

@@ -1,0 +1,81 @@
+"""What the walk must know of PyTorch: constants, parameters, values known at conversion. Eager, or recorded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from isthmus.lower.walk import Refusal
+from isthmus.writers.torch import host
+from isthmus.writers.torch.recorder import Recorder, put_tensor
+from isthmus.writers.torch.weights import held_dtype, role_of, tensor_of
+
+
+class TorchBackend:
+    """Lowers with real tensors, or into the graph of a ``Recorder``, whose root then holds the weights."""
+
+    failures: tuple[type[Exception], ...] = (RuntimeError, TypeError, ValueError, IndexError)
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder
+        self.paths: dict[str, str] = {}
+        """Names of the source's initializers → where their tensors are in the module."""
+        self._made: dict[ir.Value, Any] = {}
+
+    def constant(self, value: ir.Value) -> Any:
+        """The tensor of an initializer, or a proxy of the module's attribute that holds it; made once."""
+        if value not in self._made:
+            assert value.const_value is not None
+            try:
+                tensor = tensor_of(value.const_value)
+            except TypeError as error:
+                raise Refusal(str(error), "") from error
+            self._made[value] = tensor if self.recorder is None else self._placed(value, tensor, self.recorder)
+        return self._made[value]
+
+    def parameter(self, value: ir.Value) -> Any:
+        return self.constant(value)
+
+    def known(self, tensor: Any) -> np.ndarray | None:
+        return tensor if isinstance(tensor, np.ndarray) and not host.is_symbolic(tensor) else None
+
+    def rank(self, tensor: Any) -> int | None:
+        return tensor.ndim if isinstance(tensor, torch.Tensor | np.ndarray) else None
+
+    def scope(self, node: ir.Node) -> AbstractContextManager[Any]:
+        return self._at(node) if self.recorder is not None else contextlib.nullcontext()
+
+    def tensor(self, held: Any, dtype: ir.DataType) -> Any:
+        """What a lowering is handed where it wants a tensor: a value of shape arithmetic becomes one."""
+        if not isinstance(held, np.ndarray):
+            return held
+        values = held.tolist()
+        return self.call(torch.tensor, values, dtype=held_dtype(dtype))
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """``function(*args)``, now or recorded: for functions that make tensors of sizes alone."""
+        if self.recorder is None:
+            return function(*args, **kwargs)
+        return self.recorder.call(function, *args, **kwargs)
+
+    def _placed(self, value: ir.Value, tensor: torch.Tensor, recorder: Recorder) -> Any:
+        role = role_of(value)
+        path = recorder.paths.choose(value.name or "value")
+        put_tensor(recorder.root, path, tensor, role=role)
+        self.paths[str(value.name)] = path
+        return recorder.attribute(path)
+
+    @contextlib.contextmanager
+    def _at(self, node: ir.Node) -> Iterator[None]:
+        assert self.recorder is not None
+        before, self.recorder.current = self.recorder.current, node
+        try:
+            yield
+        finally:
+            self.recorder.current = before

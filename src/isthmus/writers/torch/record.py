@@ -1,0 +1,98 @@
+"""Record a hub as an ``nn.Module``: its lowerings are traced once, by fx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx_ir as ir
+from torch import fx, nn
+
+from isthmus.errors import Unsupported
+from isthmus.hub.model import Hub
+from isthmus.lower.walk import missing, walk
+from isthmus.passes.pipelines import for_torch
+from isthmus.types import Blocker, Options
+from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.names import identifier, unique
+from isthmus.writers.torch.ops import LOWERINGS
+from isthmus.writers.torch.recorder import VALUE, Recorder
+from isthmus.writers.torch.rooms import as_tensors, prepared
+from isthmus.writers.torch.weights import dtype_of
+
+
+class Recorded:
+    """A recorded model: ``module`` takes the inputs in the source's order and gives its outputs."""
+
+    def __init__(self, hub: Hub, module: nn.Module, paths: Mapping[str, str]) -> None:
+        self.hub = hub
+        self.module = module
+        self.paths = paths
+        """Names of the source's initializers → the keys of their tensors in the module."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(str(v.name) for v in self.hub.graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(str(v.name) for v in self.hub.graph.outputs)
+
+    def call(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """The module's outputs by their names."""
+        made = self.module(*(feeds[name] for name in self.inputs))
+        return dict(zip(self.outputs, (made,) if len(self.outputs) == 1 else made, strict=True))
+
+    def eager(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the lowerings on tensors, without a graph."""
+        graph = self.hub.graph
+        backend = TorchBackend()
+        made = walk(graph, prepared(LOWERINGS, backend), backend, [feeds[name] for name in self.inputs])
+        return dict(zip(self.outputs, as_tensors(graph, made, backend), strict=True))
+
+
+def record(hub: Hub, *, trainable: bool = False, options: Options | None = None) -> Recorded:
+    """The hub as a live module, in eval mode. Raises errors.Unsupported with every blocker at once."""
+    ready = for_torch(hub, LOWERINGS, trainable=trainable, options=options)
+    if blocked := signature_blockers(ready.graph):
+        raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(ready.graph, LOWERINGS)])
+    recorder = Recorder()
+    backend = TorchBackend(recorder)
+    graph = ready.graph
+    taken: set[str] = set()
+    given = []
+    for value in graph.inputs:
+        name = unique(identifier(str(value.name), otherwise="input"), taken)
+        taken.add(name)
+        given.append(recorder.placeholder(name))
+        given[-1].node.meta[VALUE] = value
+    made = as_tensors(graph, walk(graph, prepared(LOWERINGS, backend), backend, given), backend)
+    result = made[0] if len(made) == 1 else tuple(made)
+    recorder.create_node("output", "output", (recorder.create_arg(result),), {})
+    recorder.graph.eliminate_dead_code()
+    module = fx.GraphModule(recorder.root, recorder.graph, class_name="Model")
+    return Recorded(ready, module.eval(), backend.paths)
+
+
+def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
+    """Everything that PyTorch refuses of this hub, by a recording that runs nothing."""
+    try:
+        record(hub, trainable=options is not None and options.trainable, options=options)
+    except Unsupported as refusal:
+        return list(refusal.blockers)
+    return []
+
+
+def signature_blockers(graph: ir.Graph) -> list[Blocker]:
+    """Inputs and outputs whose element type PyTorch has no tensors of."""
+    found = []
+    for kind, values in (("input", graph.inputs), ("output", graph.outputs)):
+        for value in values:
+            dtype = value.dtype
+            if dtype is None:
+                continue
+            try:
+                dtype_of(dtype)
+            except TypeError as error:
+                found.append(Blocker(f"{kind} {value.name!r}", str(error)))
+    return found

@@ -1,0 +1,112 @@
+"""Initializers as tensors: every element type that PyTorch has, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from isthmus.hub.model import ROLE
+
+D = ir.DataType
+
+DTYPES: Mapping[ir.DataType, torch.dtype] = MappingProxyType(
+    {
+        D.FLOAT: torch.float32,
+        D.DOUBLE: torch.float64,
+        D.FLOAT16: torch.float16,
+        D.BFLOAT16: torch.bfloat16,
+        D.FLOAT8E4M3FN: torch.float8_e4m3fn,
+        D.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
+        D.FLOAT8E5M2: torch.float8_e5m2,
+        D.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
+        D.FLOAT8E8M0: torch.float8_e8m0fnu,
+        D.COMPLEX64: torch.complex64,
+        D.COMPLEX128: torch.complex128,
+        D.BOOL: torch.bool,
+        D.INT8: torch.int8,
+        D.INT16: torch.int16,
+        D.INT32: torch.int32,
+        D.INT64: torch.int64,
+        D.UINT8: torch.uint8,
+        D.UINT16: torch.uint16,
+        D.UINT32: torch.uint32,
+        D.UINT64: torch.uint64,
+    }
+)
+"""Every ONNX element type whose tensors PyTorch has."""
+
+HELD: Mapping[ir.DataType, torch.dtype] = MappingProxyType(
+    {
+        D.INT4: torch.int8,
+        D.INT2: torch.int8,
+        D.UINT4: torch.uint8,
+        D.UINT2: torch.uint8,
+        D.FLOAT4E2M1: torch.float32,
+    }
+)
+"""Types that PyTorch has not, and what holds their values inside of a model: never at its border."""
+
+Role = Literal["parameter", "buffer", "constant"]
+
+
+def dtype_of(dtype: ir.DataType) -> torch.dtype:
+    """The PyTorch type of an ONNX element type. Raises TypeError where PyTorch has none."""
+    try:
+        return DTYPES[dtype]
+    except KeyError:
+        raise TypeError(f"PyTorch has no {_SPELLED.get(dtype, dtype.name.lower())} tensors") from None
+
+
+_SPELLED = {
+    D.INT4: "4-bit integer",
+    D.UINT4: "4-bit integer",
+    D.INT2: "2-bit integer",
+    D.UINT2: "2-bit integer",
+    D.FLOAT4E2M1: "4-bit floating-point",
+}
+
+
+def held_dtype(dtype: ir.DataType) -> torch.dtype:
+    """What holds the values of an ONNX element type inside of a model. Raises TypeError for strings."""
+    return HELD.get(dtype) or dtype_of(dtype)
+
+
+def tensor_of(tensor: ir.TensorProtocol) -> torch.Tensor:
+    """An ONNX tensor, bit for bit, or by value where ``HELD`` stands in. Raises TypeError for strings."""
+    dtype = held_dtype(tensor.dtype)
+    array = tensor.numpy()
+    if tensor.dtype in HELD:
+        wide = np.float32 if dtype is torch.float32 else np.int8 if dtype is torch.int8 else np.uint8
+        return torch.from_numpy(array.astype(wide))
+    array = np.array(array, order="C")
+    if array.dtype.isbuiltin == 1:
+        return torch.from_numpy(array)
+    bits = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]
+    return torch.from_numpy(array.view(bits)).view(dtype)
+
+
+def role_of(value: ir.Value) -> Role:
+    """What an initializer is in a module: the reader's mark, else by its type and its users.
+
+    Without a mark a floating tensor of rank 1 or more is trained, but for the running mean and variance of a batch
+    normalization; everything else is kept with the weights.
+    """
+    mark, tensor = value.metadata_props.get(ROLE, ""), value.const_value
+    assert tensor is not None
+    trains = tensor.dtype in DTYPES and (tensor.dtype.is_floating_point() and tensor.dtype.bitwidth >= 16)
+    if mark == "parameter":
+        return "parameter" if trains else "buffer"
+    if mark in ("buffer", "constant"):
+        return "buffer" if mark == "buffer" else "constant"
+    return "parameter" if trains and len(tensor.shape) > 0 and not is_running_statistic(value) else "buffer"
+
+
+def is_running_statistic(value: ir.Value) -> bool:
+    """Whether an initializer is only ever a batch normalization's mean or variance."""
+    uses = list(value.uses())
+    return bool(uses) and all(node.op_type == "BatchNormalization" and index in (3, 4) for node, index in uses)
