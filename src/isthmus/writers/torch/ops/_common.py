@@ -138,6 +138,16 @@ def host_scalar(value: Any) -> Any:
     return value.item()
 
 
+def as_tensor(c: Context, held: Any, index: int) -> Any:
+    """The Host input ``index`` as a tensor after all."""
+    if not isinstance(held, np.ndarray):
+        return held
+    backend, value = cast(TorchBackend, c._backend), c.node.inputs[index]
+    if value is not None and value.const_value is not None:
+        return backend.constant(value)
+    return backend.tensor(held, c.dtype(index))
+
+
 def is_recorded(*values: Any) -> bool:
     """Whether there is a proxy somewhere in ``values``."""
     return any(isinstance(leaf, fx.Proxy) for leaf in _pytree.tree_leaves(values))
