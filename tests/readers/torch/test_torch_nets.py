@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from isthmus.readers.torch import read_torch
 
-pytestmark = [pytest.mark.torch, pytest.mark.onnxruntime]
+pytestmark = pytest.mark.torch
 
 NETS = {case.name: case for case in all_nets()}
 QUICK = (

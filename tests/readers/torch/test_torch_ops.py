@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from isthmus.errors import Unsupported
 from isthmus.readers.torch import read_torch
 
-pytestmark = [pytest.mark.torch, pytest.mark.onnxruntime]
+pytestmark = pytest.mark.torch
 
 _MENDED = """
 median_dim median_all nanmedian mode kthvalue cummax cummin cumprod searchsorted adaptive_avg_pool2d_odd
