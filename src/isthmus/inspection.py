@@ -117,9 +117,6 @@ def _program_signature(program: Any) -> Signature:
 def _tensorflow(source: Source, options: Options) -> Summary:
     if source.path is None or not source.path.is_dir():
         raise UsageError(f"{source.label}: only SavedModel folders of TensorFlow can be inspected")
-    import os
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel()

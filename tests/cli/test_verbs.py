@@ -34,6 +34,7 @@ def test_convert_to_a_saved_model(linear, tmp_path, run_isthmus) -> None:
     report = json.loads(done.stdout)
     assert report["verdict"]["agrees"]
     assert (tmp_path / "out" / "saved_model.pb").is_file()
+    assert not done.stderr, "a pipe was talked to"
     beside = json.loads((tmp_path / "out.isthmus.json").read_text())
     assert beside == report
     assert str(tmp_path) not in json.dumps(report), "an absolute path has left the machine"

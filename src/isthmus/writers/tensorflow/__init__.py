@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from isthmus.hub.model import Hub
 from isthmus.types import Blocker, Options
+from isthmus.writers.tensorflow.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from isthmus.writers.tensorflow.record import Recorded
@@ -20,6 +21,7 @@ def write_saved_model(hub: Hub, path: Path | None, *, options: Options | None = 
 
     ``None`` for ``path`` writes nothing. Raises errors.Unsupported with every blocker at once.
     """
+    import_tensorflow()
     from isthmus.writers.tensorflow import saved_model
 
     return saved_model.write_saved_model(hub, path, options=options)
@@ -27,6 +29,7 @@ def write_saved_model(hub: Hub, path: Path | None, *, options: Options | None = 
 
 def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
     """Everything that TensorFlow refuses of this hub, by a trace that reads no large weight and runs nothing."""
+    import_tensorflow()
     from isthmus.writers.tensorflow import record
 
     return record.blockers(hub, options)
