@@ -38,13 +38,15 @@ class Recorder(TracerBase):
     def __init__(self) -> None:
         super().__init__()
         self.root = nn.Module()
-        self.scope, self.module_stack, self.node_name_to_scope = Scope("", None), OrderedDict(), {}
+        self.scope = Scope("", None)
+        self.module_stack: OrderedDict[str, Any] = OrderedDict()
+        self.node_name_to_scope: dict[str, Any] = {}
         self.paths = Paths()
         self.current: ir.Node | None = None
         self._frames = [_Frame(fx.Graph(), self.root)]
 
     @property
-    def graph(self) -> fx.Graph:  # type: ignore[override]  # a plain attribute there
+    def graph(self) -> fx.Graph:
         return self._frames[-1].graph
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
@@ -101,7 +103,8 @@ class Recorder(TracerBase):
         try:
             given = [self.placeholder(f"x{i}") for i in range(inputs)]
             made = run(given)
-            self.create_node("output", "output", (self.create_arg(tuple(made)),), {})
+            result = made if isinstance(made, fx.Proxy) else tuple(made)  # a condition gives one tensor
+            self.create_node("output", "output", (self.create_arg(result),), {})
         finally:
             self._frames.pop()
             self.current = current

@@ -84,7 +84,7 @@ def tensor_of(tensor: ir.TensorProtocol) -> torch.Tensor:
         wide = np.float32 if dtype is torch.float32 else np.int8 if dtype is torch.int8 else np.uint8
         return torch.from_numpy(array.astype(wide))
     array = np.array(array, order="C")
-    if array.dtype.isbuiltin == 1:
+    if array.dtype.type.__module__ == "numpy":
         return torch.from_numpy(array)
     bits = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]
     return torch.from_numpy(array.view(bits)).view(dtype)
