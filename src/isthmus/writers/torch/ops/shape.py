@@ -2,7 +2,155 @@
 
 from __future__ import annotations
 
-from isthmus.lower.contract import Lowerings
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.walk import Context
+from isthmus.writers.torch.ops._common import call, dim, dims, host_list, positive
+from isthmus.writers.torch.ops._dims import is_known, larger, product, smaller, tensor_of
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
+
+
+@lower("Shape")
+def shape(c, x, *, start, end):
+    """Bounds are clamped as Python clamps them."""
+    return tensor_of(c, dims(c, x)[start:end])
+
+
+@lower("Size")
+def size(c, x):
+    return call(c, torch.tensor, product(dims(c, x)), dtype=torch.int64)
+
+
+@lower("Identity")
+def identity(x):
+    return x
+
+
+@lower("Reshape")
+def reshape(c, x, shape: Host, *, allowzero):
+    """A zero copies the input's dimension unless ``allowzero``; -1 takes what is left."""
+    if is_known(shape):
+        wanted = host_list(c, shape, len(shape))
+        if not allowzero:
+            wanted = [dim(c, x, i) if isinstance(w, int) and w == 0 else w for i, w in enumerate(wanted)]
+        return x.reshape(_settled(c, wanted))
+    if not allowzero:
+        shape = _zeros_copied(c, shape, tensor_of(c, dims(c, x)))
+    length = c.shape(1)[0]
+    return x.reshape(host_list(c, shape, length) if isinstance(length, int) else shape.tolist())
+
+
+def _zeros_copied(c: Context, shape: Any, source: Any) -> Any:
+    """``shape`` with zeros taken from ``source``, both 1-D int64."""
+    length = dim(c, shape, 0, 1)
+    return torch.where(shape == 0, F.pad(source, [0, length - c.rank()]), shape)
+
+
+def _settled(c: Context, wanted: list[Any]) -> list[Any]:
+    """``wanted`` without a -1 where it can be told, so that an empty tensor may be reshaped too."""
+    known = c.shape()
+    others = [w for w in wanted if not (isinstance(w, int) and w == -1)]
+    if len(others) == len(wanted) or not all(isinstance(d, int) for d in (*known, *others)) or 0 in others:
+        return wanted
+    left = math.prod(d for d in known if isinstance(d, int)) // math.prod(others)
+    return [left if isinstance(w, int) and w == -1 and left == 0 else w for w in wanted]
+
+
+@lower("Flatten")
+def flatten(c, x, *, axis):
+    rank = c.rank()
+    axis = positive(axis, rank)
+    if axis == 1 and rank > 1:
+        return x.flatten(1)
+    lengths = dims(c, x)
+    return x.reshape([product(lengths[:axis]), product(lengths[axis:])])
+
+
+@lower("Squeeze")
+def squeeze(c, x, axes: Host = None):
+    if axes is None:
+        return x.squeeze()
+    if not is_known(axes):
+        return x.squeeze(axes.reshape([-1]).tolist())
+    gone = sorted({positive(int(a), c.rank()) for a in axes.reshape(-1)})
+    if any(isinstance(c.shape()[a], int) and c.shape()[a] != 1 for a in gone):
+        c.refuse(f"an axis of {gone} does not have length 1")
+    return x.squeeze(gone[0] if len(gone) == 1 else gone) if gone else x
+
+
+@lower("Unsqueeze")
+def unsqueeze(c, x, axes: Host):
+    if is_known(axes):
+        rank = c.rank() + axes.size
+        new = sorted(positive(int(a), rank) for a in axes.reshape(-1))
+    else:
+        length = 1 if c.rank(1) == 0 else c.shape(1)[0]
+        if not isinstance(length, int):
+            c.refuse("the number of its axes is met at run time: PyTorch's ranks are those of its source text")
+        ordered = torch.sort(axes.reshape([-1]) % (c.rank() + length)).values
+        new = host_list(c, ordered, length)
+    for axis in new:
+        x = x.unsqueeze(axis)
+    return x
+
+
+@lower("Expand")
+def expand(c, x, shape: Host):
+    """Broadcasting both ways: a 1 in ``shape`` keeps the input's dimension."""
+    length = len(shape) if is_known(shape) else c.shape(1)[0]
+    if not isinstance(length, int):
+        return torch.broadcast_tensors(x, x.new_empty(shape.tolist()))[0]
+    wanted, given = host_list(c, shape, length), dims(c, x)
+    rank = max(len(given), len(wanted))
+    wanted = [1] * (rank - len(wanted)) + wanted
+    given = [1] * (rank - len(given)) + given
+    return x.expand([_broadcast(d, w) for d, w in zip(given, wanted, strict=True)])
+
+
+def _broadcast(given: Any, wanted: Any) -> Any:
+    """One dimension of two shapes broadcast; -1 keeps what is there."""
+    if isinstance(given, int) and given == 1:
+        return wanted
+    if isinstance(wanted, int):
+        return given if wanted == 1 else wanted
+    return given if isinstance(given, int) else torch.sym_ite(given == 1, wanted, given)
+
+
+@lower("Transpose")
+def transpose(c, x, *, perm):
+    rank = c.rank()
+    order = list(reversed(range(rank))) if perm is None else [positive(p, rank) for p in perm]
+    swapped = [axis for axis, source in enumerate(order) if axis != source]
+    if not swapped:
+        return x
+    return x.transpose(*swapped) if len(swapped) == 2 else x.permute(order)
+
+
+@lower("Concat")
+def concat(*xs, axis):
+    return xs[0] if len(xs) == 1 else torch.cat(xs, axis)
+
+
+@lower("Split")
+def split(c, x, split: Host = None, *, num_outputs, axis):
+    lengths = even(dim(c, x, axis), c.outputs) if split is None else host_list(c, split, c.outputs)
+    parts = x.split(lengths, axis)
+    return tuple(parts[i] for i in range(c.outputs))
+
+
+def even(length: Any, parts: int) -> list[Any]:
+    """The sizes of ``parts`` chunks as equal as ONNX makes them: the last is what is left."""
+    chunk = -(-length // parts)
+    return [smaller(chunk, larger(length - i * chunk, 0)) for i in range(parts)]
+
+
+@lower("Tile")
+def tile(c, x, repeats: Host):
+    return x.repeat(host_list(c, repeats, c.rank()))
