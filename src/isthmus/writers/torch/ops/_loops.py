@@ -11,6 +11,11 @@ from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
 
 
+def recorder_of(c: Context) -> Any:
+    """What records the lowering, or None where it is called on tensors of now."""
+    return cast(TorchBackend, c._backend).recorder
+
+
 def while_loop(
     c: Context, goes_on: Callable[..., Any], step: Callable[..., Sequence[Any]], state: Sequence[Any]
 ) -> list[Any]:
@@ -18,7 +23,7 @@ def while_loop(
 
     Every tensor of the state keeps its type, and its shape too where the module is to be exported.
     """
-    recorder = cast(TorchBackend, c._backend).recorder
+    recorder = recorder_of(c)
     if recorder is None:
         state = list(state)
         while bool(goes_on(*state)):
