@@ -22,6 +22,8 @@ CHANNELS_LAST = "isthmus.channels_last"
 """Domain of operators whose layout has been decided: same name, attributes and inputs as in the default domain,
 but their image operands are N…C and convolution weights …IO (see ``passes.layout``)."""
 
+LAYER = "isthmus.layer"
+"""Domain of operators that are several of ONNX's in one, as PyTorch's layers are (see ``passes.linear``)."""
 
 ROLE = "isthmus.role"
 """Metadata of an initializer, where the reader knows: ``parameter`` (trained), ``buffer`` (kept with the weights, not

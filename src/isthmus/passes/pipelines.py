@@ -13,6 +13,7 @@ from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.layout.layout import AssignLayout
+from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
 from isthmus.types import Options
 
@@ -58,6 +59,8 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         ExpandFunctions(table),
         simplify(trainable=True),
         FuseGroupNorm(),
+        FuseLinear(),
+        RemoveDead(),
     )
 
 

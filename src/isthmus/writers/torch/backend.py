@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
+from isthmus.hub.model import ROLE
 from isthmus.lower.walk import Refusal
 from isthmus.writers.torch import host
 from isthmus.writers.torch.recorder import Recorder, put_tensor
 from isthmus.writers.torch.weights import held_dtype, role_of, tensor_of
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a weight of the source is in the module: its key, and the permutation that its axes went through."""
+
+    key: str
+    perm: tuple[int, ...] | None = None
 
 
 class TorchBackend:
@@ -22,11 +32,20 @@ class TorchBackend:
 
     failures: tuple[type[Exception], ...] = (RuntimeError, TypeError, ValueError, IndexError)
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: Recorder | None = None, weights: Mapping[str, ir.Value] | None = None) -> None:
         self.recorder = recorder
-        self.paths: dict[str, str] = {}
-        """Names of the source's initializers → where their tensors are in the module."""
+        self.stored: dict[str, Stored] = {}
+        """Names of the source's initializers → where and how their tensors are in the module."""
+        self.placed: set[ir.Value] = set()
+        self.layers: dict[str, tuple[str, object]] = {}
+        """Where a layer was wanted → where it stands, and what makes another one the same."""
         self._made: dict[ir.Value, Any] = {}
+        self._below: dict[str, set[str]] = {}
+        self._marked = any(value.metadata_props.get(ROLE) for value in (weights or {}).values())
+        for name in weights or ():
+            parts = name.split(".")
+            for depth in range(1, len(parts)):
+                self._below.setdefault(".".join(parts[:depth]), set()).add(name)
 
     def constant(self, value: ir.Value) -> Any:
         """The tensor of an initializer, or a proxy of the module's attribute that holds it; made once."""
@@ -65,11 +84,23 @@ class TorchBackend:
         return self.recorder.call(function, *args, **kwargs)
 
     def _placed(self, value: ir.Value, tensor: torch.Tensor, recorder: Recorder) -> Any:
-        role = role_of(value)
+        if (held := self.stored.get(str(value.name))) is not None:  # in a layer: a tied weight
+            proxy = recorder.attribute(held.key)
+            return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
+        role = role_of(value, marked=self._marked)
         path = recorder.paths.choose(value.name or "value")
         put_tensor(recorder.root, path, tensor, role=role)
-        self.paths[str(value.name)] = path
+        self.note(value, path)
         return recorder.attribute(path)
+
+    def note(self, value: ir.Value, path: str, perm: tuple[int, ...] | None = None) -> None:
+        """Keep in mind where a weight went, and in which order its axes are stored there."""
+        self.stored[str(value.name)] = Stored(path, perm)
+        self.placed.add(value)
+
+    def names_below(self, prefix: str) -> set[str]:
+        """The initializers whose names lie directly or deeper below ``prefix``."""
+        return self._below.get(prefix, set())
 
     @contextlib.contextmanager
     def _at(self, node: ir.Node) -> Iterator[None]:

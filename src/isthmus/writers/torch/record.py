@@ -13,22 +13,25 @@ from isthmus.hub.model import Hub
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
 from isthmus.types import Blocker, Options
-from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.backend import Stored, TorchBackend
+from isthmus.writers.torch.layers import rules
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.ops import LOWERINGS
+from isthmus.writers.torch.polish import polished
 from isthmus.writers.torch.recorder import VALUE, Recorder
 from isthmus.writers.torch.rooms import as_tensors, prepared
+from isthmus.writers.torch.tree import nested
 from isthmus.writers.torch.weights import dtype_of
 
 
 class Recorded:
     """A recorded model: ``module`` takes the inputs in the source's order and gives its outputs."""
 
-    def __init__(self, hub: Hub, module: nn.Module, paths: Mapping[str, str]) -> None:
+    def __init__(self, hub: Hub, module: nn.Module, stored: Mapping[str, Stored]) -> None:
         self.hub = hub
         self.module = module
-        self.paths = paths
-        """Names of the source's initializers → the keys of their tensors in the module."""
+        self.stored = stored
+        """Names of the source's weights → their keys in the state dict, and the order that they are stored in."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     if blocked := signature_blockers(ready.graph):
         raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(ready.graph, LOWERINGS)])
     recorder = Recorder()
-    backend = TorchBackend(recorder)
+    backend = TorchBackend(recorder, ready.graph.initializers)
     graph = ready.graph
     taken: set[str] = set()
     given = []
@@ -66,12 +69,11 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
         taken.add(name)
         given.append(recorder.placeholder(name))
         given[-1].node.meta[VALUE] = value
-    made = as_tensors(graph, walk(graph, prepared(LOWERINGS, backend), backend, given), backend)
+    made = as_tensors(graph, walk(graph, prepared(LOWERINGS, backend, rules()), backend, given), backend)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
-    recorder.graph.eliminate_dead_code()
     module = fx.GraphModule(recorder.root, recorder.graph, class_name="Model")
-    return Recorded(ready, module.eval(), backend.paths)
+    return Recorded(ready, nested(polished(module)).eval(), backend.stored)
 
 
 def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from torch import fx
 
-from isthmus.lower.contract import Lowering, LoweringTable
+from isthmus.lower.contract import Lowering, LoweringTable, Passing
 from isthmus.lower.walk import Context, Subgraph
 from isthmus.writers.torch import host
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.recorder import VALUE
 
-Layer = Callable[[Context, TorchBackend, Sequence[Any]], Any]
-"""What may lower a node to a layer: gives None where the node is no such layer exactly."""
+Layer = Callable[[Context, TorchBackend, Callable[[int], Any]], Any]
+"""What may lower a node to a layer, given its operands by number: None where the node is no such layer exactly."""
 
 
 def prepared(table: LoweringTable, backend: TorchBackend, layers: Mapping[str, Layer] | None = None) -> LoweringTable:
@@ -28,18 +30,34 @@ def _prepared(entry: Lowering, backend: TorchBackend, layer: Layer | None) -> Lo
     hosted = entry.op[1] in host.RULES or entry.op[1] in ("Shape", "Size")
 
     def body(c: Context, *given: Any, **attributes: Any) -> Any:
+        return _marked(c.node, lowered(c, *given, **attributes))
+
+    def lowered(c: Context, *given: Any, **attributes: Any) -> Any:
         if hosted and (found := _on_host(c.node, given)) is not None:
             return found
-        tensors = [_handed(c.node, i, held, entry.passing(i), backend) for i, held in enumerate(given)]
-        if layer is not None and (made := layer(c, backend, tensors)) is not None:
+
+        def operand(index: int) -> Any:
+            return _handed(c.node, index, given[index], entry.passing(index), backend)
+
+        # A layer takes the weights itself: they must not stand elsewhere by then.
+        if layer is not None and backend.recorder is not None and (made := layer(c, backend, operand)) is not None:
             return made
+        tensors = [operand(i) for i in range(len(given))]
         graphs = {k: _tensors_out(v, backend) for k, v in attributes.items() if isinstance(v, Subgraph)}
         context = (dataclasses.replace(c, _tensors=tuple(tensors)),) if entry.takes_context else ()
         return entry.body(*context, *tensors, **{**attributes, **graphs})
 
-    # What may stay on the host is asked for as such, whatever the lowering itself wants.
-    inputs = ("host",) * len(entry.inputs) if hosted else entry.inputs
+    # Whatever the lowering itself wants is made here, so that initializers and sizes arrive as they are.
+    inputs: tuple[Passing, ...] = tuple("static" if p == "static" else "host" for p in entry.inputs)
     return dataclasses.replace(entry, body=body, takes_context=True, inputs=inputs)
+
+
+def _marked(node: ir.Node, made: Any) -> Any:
+    """``made``; the fx nodes of it remember which value of the hub they are."""
+    for value, held in zip(node.outputs, made if isinstance(made, tuple | list) else (made,), strict=False):
+        if isinstance(held, fx.Proxy):
+            held.node.meta.setdefault(VALUE, value)
+    return made
 
 
 def _on_host(node: ir.Node, given: Sequence[Any]) -> list[Any] | None:
@@ -85,8 +103,7 @@ def _tensors_out(graph: Subgraph, backend: TorchBackend) -> Subgraph:
     """An inner graph that gives tensors only."""
 
     def run(inner: ir.Graph, inputs: Sequence[Any]) -> list[Any]:
-        made = cast("Callable[[ir.Graph, Sequence[Any]], list[Any]]", graph._run)(inner, inputs)
-        return as_tensors(inner, made, backend)
+        return as_tensors(inner, graph._run(inner, inputs), backend)
 
     return Subgraph(graph.graph, run)
 

@@ -90,20 +90,22 @@ def tensor_of(tensor: ir.TensorProtocol) -> torch.Tensor:
     return torch.from_numpy(array.view(bits)).view(dtype)
 
 
-def role_of(value: ir.Value) -> Role:
+def role_of(value: ir.Value, *, marked: bool) -> Role:
     """What an initializer is in a module: the reader's mark, else by its type and its users.
 
-    Without a mark a floating tensor of rank 1 or more is trained, but for the running mean and variance of a batch
-    normalization; everything else is kept with the weights.
+    ``marked`` says that the source tells its weights from its constants. Without that a floating tensor of rank 1 or
+    more is trained, but for the running mean and variance of a batch normalization, which are kept with the weights.
     """
     mark, tensor = value.metadata_props.get(ROLE, ""), value.const_value
     assert tensor is not None
     trains = tensor.dtype in DTYPES and (tensor.dtype.is_floating_point() and tensor.dtype.bitwidth >= 16)
     if mark == "parameter":
         return "parameter" if trains else "buffer"
-    if mark in ("buffer", "constant"):
+    if mark or marked:
         return "buffer" if mark == "buffer" else "constant"
-    return "parameter" if trains and len(tensor.shape) > 0 and not is_running_statistic(value) else "buffer"
+    if is_running_statistic(value):
+        return "buffer"
+    return "parameter" if trains and len(tensor.shape) > 0 else "constant"
 
 
 def is_running_statistic(value: ir.Value) -> bool:
