@@ -35,5 +35,5 @@ def while_loop(
 
 
 def apart(made: Sequence[Any]) -> list[Any]:
-    """What a body gives, in memory of its own: PyTorch refuses bodies whose results may be views of their operands."""
+    """What a body gives, in memory of its own: PyTorch refuses results that are views of operands."""
     return [apart(value) if isinstance(value, list) else value.clone() for value in made]

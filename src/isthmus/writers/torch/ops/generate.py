@@ -11,7 +11,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import call, dims, dtype_of, host_list
+from isthmus.writers.torch.ops._common import dims, dtype_of, host_list
 from isthmus.writers.torch.ops._dims import is_known
 
 table = Lowerings()

@@ -98,12 +98,13 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
         return _sliced_by(c, x, order, *(host_list(c, v, length) for v in (starts, ends, steps)))
     begins, stops = host_list(c, starts, length), host_list(c, ends, length)
     strides = [1] * length if steps is None else [int(s) for s in steps]
-    spans = [slice(None)] * rank
+    whole = slice(None)
+    spans = [whole] * rank
     backward = [axis for axis, stride in zip(order, strides, strict=True) if stride < 0]
     for axis, begin, stop, stride in zip(order, begins, stops, strides, strict=True):
         spans[axis] = _span(c, x, axis, begin, stop, stride)
     x = x.flip(backward) if backward else x
-    while spans and spans[-1] == slice(None):
+    while spans and spans[-1] is whole:
         spans.pop()
     return x[tuple(spans)] if spans else x
 
@@ -111,7 +112,7 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
 def _span(c: Context, x: Any, axis: int, begin: Any, stop: Any, stride: int) -> slice:
     """The slice of an axis; of a reversed one where ``stride`` is negative.
 
-    Element i of n is element -(i+1) of the reversed axis, where a negative number counts from the end as it did before.
+    Element i of n is element -(i+1) of the reversed axis, where negative numbers count from the end as before.
     """
     if stride < 0:
         if not (isinstance(begin, int) and begin >= -1):
