@@ -32,6 +32,8 @@ from isthmus.writers.torch.ops import (
     sequence,
     shape,
     signal,
+    svm,
+    trees,
 )
 
 LOWERINGS = merge(
@@ -63,4 +65,6 @@ LOWERINGS = merge(
     sequence.table,
     shape.table,
     signal.table,
+    svm.table,
+    trees.table,
 )
