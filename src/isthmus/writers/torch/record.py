@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
-from torch import fx, nn
+from torch import nn
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
@@ -18,7 +18,7 @@ from isthmus.writers.torch.layers import rules
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
-from isthmus.writers.torch.recorder import VALUE, Recorder
+from isthmus.writers.torch.recorder import VALUE, Recorder, graph_module
 from isthmus.writers.torch.rooms import as_tensors, prepared
 from isthmus.writers.torch.tree import nested
 from isthmus.writers.torch.weights import dtype_of
@@ -72,7 +72,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     made = as_tensors(graph, walk(graph, prepared(LOWERINGS, backend, rules()), backend, given), backend)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
-    module = fx.GraphModule(recorder.root, recorder.graph, class_name="Model")
+    module = graph_module(recorder.root, recorder.graph, "Model")
     return Recorded(ready, nested(polished(module)).eval(), backend.stored)
 
 

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from isthmus.hub.provenance import class_of, where
 from isthmus.writers.torch.names import component
-from isthmus.writers.torch.recorder import NODE
+from isthmus.writers.torch.recorder import NODE, graph_module
 
 CLASS = "isthmus.class"
 """Attribute of a module that was made here: what its class was called in the source."""
@@ -122,8 +122,7 @@ def _moved(
     held = getattr(module, name)
     for target in {str(node.target) for node in own}:
         held.register_buffer(target, module._buffers.pop(target), persistent=False)
-    inner = fx.GraphModule(held, graph, class_name=_class_of(nodes, depth) or "Part")
-    _keep_all(inner, held)
+    inner = graph_module(held, graph, _class_of(nodes, depth) or "Part")
     setattr(inner, CLASS, _class_of(nodes, depth))
     module._modules[name] = inner
     _call_instead(module, name, moving, given, made)
@@ -181,16 +180,6 @@ def _users_before(
             needs.add(node)
             later.append(node)
     return later
-
-
-def _keep_all(inner: fx.GraphModule, held: nn.Module) -> None:
-    """fx takes over what the graph uses; what others use of the same module must stay there too."""
-    for table in ("_parameters", "_buffers", "_modules"):
-        kept, own = getattr(held, table), getattr(inner, table)
-        merged = {**kept, **{k: v for k, v in own.items() if k not in kept}}
-        own.clear()
-        own.update(merged)
-    inner._non_persistent_buffers_set |= held._non_persistent_buffers_set
 
 
 def _class_of(nodes: Sequence[fx.Node], depth: int) -> str:
