@@ -60,7 +60,7 @@ class Recorder(TracerBase):
         if isinstance(a, fx.Proxy):
             return self._here(a, len(self._frames) - 1).node
         if isinstance(a, torch.Tensor):
-            return self.tensor(a).node
+            return self._here(self.tensor(a), len(self._frames) - 1).node
         if isinstance(a, np.generic):
             return a.item()
         if isinstance(a, np.ndarray):
