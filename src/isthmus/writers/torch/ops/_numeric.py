@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import torch
 
@@ -73,3 +74,8 @@ def _quotient_of_bits(a: Any, b: Any) -> Any:
     # A divisor of 2⁶³ or more goes in once or not at all.
     once = (a ^ _SIGN) >= (b ^ _SIGN)
     return torch.where(b < 0, once.long(), half + last.long())
+
+
+def written(value: float) -> float:
+    """The number that a float32 attribute was written as: the shortest that is the same float32."""
+    return float(str(np.float32(value)))

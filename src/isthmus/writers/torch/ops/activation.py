@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from isthmus.lower.contract import Lowerings
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import FLOATS, HALVES, WIDE_UNSIGNED
-from isthmus.writers.torch.ops._numeric import in_double
+from isthmus.writers.torch.ops._numeric import in_double, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -21,7 +21,7 @@ _SELU = (1.6732632423543772, 1.0507009873554805)
 alias(
     HardSwish=F.hardswish,
     Mish=F.mish,
-    Relu=F.relu,
+    Relu=torch.relu,
     Sigmoid=torch.sigmoid,
     Softplus=F.softplus,
     Softsign=F.softsign,
@@ -30,12 +30,12 @@ alias(
 
 @lower("Softmax")
 def softmax(x, *, axis):
-    return F.softmax(x, axis)
+    return torch.softmax(x, axis)
 
 
 @lower("LogSoftmax")
 def log_softmax(x, *, axis):
-    return F.log_softmax(x, axis)
+    return torch.log_softmax(x, axis)
 
 
 @lower("Hardmax")
@@ -50,30 +50,30 @@ def gelu(x, *, approximate):
 
 @lower("Elu")
 def elu(x, *, alpha):
-    return F.elu(x) if alpha == 1 else F.elu(x, alpha)
+    return F.elu(x) if alpha == 1 else F.elu(x, written(alpha))
 
 
 @lower("Selu")
 def selu(x, *, alpha, gamma):
     if math.isclose(alpha, _SELU[0], rel_tol=1e-6) and math.isclose(gamma, _SELU[1], rel_tol=1e-6):
-        return F.selu(x)
-    return gamma * F.elu(x, alpha)
+        return torch.selu(x)
+    return written(gamma) * F.elu(x, written(alpha))
 
 
 @lower("Celu")
 def celu(x, *, alpha):
-    return F.celu(x) if alpha == 1 else F.celu(x, alpha)
+    return torch.celu(x) if alpha == 1 else torch.celu(x, written(alpha))
 
 
 @lower("LeakyRelu")
 def leaky_relu(x, *, alpha):
-    return F.leaky_relu(x, alpha)
+    return F.leaky_relu(x, written(alpha))
 
 
 @lower("ThresholdedRelu")
 def thresholded_relu(x, *, alpha):
     # F.threshold lets NaN through; ONNX gives 0 for what is not above the threshold
-    return torch.where(x > alpha, x, 0.0)
+    return torch.where(x > written(alpha), x, 0.0)
 
 
 @lower("PRelu")
@@ -81,7 +81,7 @@ def prelu(c, x, slope):
     if c.dtype() in WIDE_UNSIGNED:
         return x
     if c.dtype() in FLOATS | HALVES and _is_by_channel(c):
-        return F.prelu(x, slope.flatten())
+        return torch.prelu(x, slope.flatten())
     return torch.where(x < 0, x * slope, x)
 
 
@@ -89,19 +89,21 @@ def prelu(c, x, slope):
 def hard_sigmoid(x, *, alpha, beta):
     if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
         return F.hardsigmoid(x)
-    return torch.clamp(alpha * x + beta, 0.0, 1.0)
+    return torch.clamp(written(alpha) * x + written(beta), 0.0, 1.0)
 
 
 @lower("Swish")
 def swish(x, *, alpha):
-    return F.silu(x) if alpha == 1 else x * torch.sigmoid(alpha * x)
+    return F.silu(x) if alpha == 1 else x * torch.sigmoid(written(alpha) * x)
 
 
 @lower("Shrink")
 def shrink(c, x, *, bias, lambd):
+    edge, moved = written(lambd), written(bias)
+
     def shrunk(v):
         # NaN is on neither side: ONNX gives 0 for it
-        return torch.where(v < -lambd, v + bias, torch.where(v > lambd, v - bias, 0.0))
+        return torch.where(v < -edge, v + moved, torch.where(v > edge, v - moved, 0.0))
 
     return in_double(shrunk, x, dtype=c.dtype())
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from isthmus.lower.contract import Lowerings
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import HALVES, dim, dtype_of
+from isthmus.writers.torch.ops._numeric import in_float32, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -66,14 +67,18 @@ def attention(
             c, (q, k, v), size, scale, softcap, bias, allowed, shared if grouped else None, precision
         )
     else:
-        options = {} if scale is None else {"scale": scale}
+        options = {} if scale is None else {"scale": written(scale)}
         options |= {"enable_gqa": True} if grouped else {}
         if mask is None and sight.is_triangle:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, **options)
-        else:
-            seen = _joined(*_bias(c, mask, sight.allowed(q), keys))
-            options = options if seen is None else {"attn_mask": seen, **options}
-            y = F.scaled_dot_product_attention(q, k, v, **options)
+            options = {"is_causal": True, **options}
+        elif (seen := _joined(*_bias(c, mask, sight.allowed(q), keys))) is not None:
+            options = {"attn_mask": seen, **options}
+
+        def attended(*given: Any) -> Any:
+            return F.scaled_dot_product_attention(*given, **options)
+
+        # of halves PyTorch would round the weights to halves, where ONNX has its softmax in float32
+        y = in_float32(attended, q, k, v, dtype=c.dtype())
     y = y.transpose(1, 2).flatten(2) if packed else y
     if c.outputs == 1:
         return y
@@ -167,7 +172,8 @@ def _bias(c: Context, mask: Any, allowed: Any, keys: Any) -> tuple[Any, Any]:
         mask = F.pad(mask, [0, missing], value=False if boolean else float("-inf"))
     if boolean:
         return None, mask if allowed is None else allowed & mask
-    return mask if c.dtype(3) == c.dtype(0) else mask.to(dtype_of(c.dtype(0))), allowed
+    wide = ir.DataType.FLOAT if c.dtype() in HALVES else c.dtype()
+    return mask if c.dtype(3) == wide else mask.to(dtype_of(wide)), allowed
 
 
 def _joined(bias: Any, allowed: Any) -> Any:
@@ -191,7 +197,7 @@ def _stepwise(
     """The definition step by step, halves in float32: the result, and the scores after each step."""
     wide = torch.float32 if c.dtype(0) in HALVES else dtype_of(c.dtype(0))
     q, k, v = (x.to(wide) for x in operands)
-    stages = [_product(q * (size**-0.5 if scale is None else scale), k.transpose(2, 3), groups)]
+    stages = [_product(q * (size**-0.5 if scale is None else written(scale)), k.transpose(2, 3), groups)]
     stages.append(softcap * torch.tanh(stages[0] / softcap) if softcap else stages[0])
     scores = stages[1] if bias is None else stages[1] + bias
     stages.append(scores if allowed is None else torch.where(allowed, scores, float("-inf")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from isthmus.writers.torch.ops._common import (
     dtype_of,
     host_scalar,
 )
-from isthmus.writers.torch.ops._numeric import in_int64, in_order
+from isthmus.writers.torch.ops._numeric import in_int64, in_order, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -70,7 +72,7 @@ def clip(c, x, low: Host = None, high: Host = None):
     dtype = c.dtype()
     known = isinstance(low, np.ndarray | None) and isinstance(high, np.ndarray | None)
     if known and dtype not in WIDE_UNSIGNED:
-        bottom, top = (None if bound is None else host_scalar(bound) for bound in (low, high))
+        bottom, top = (None if bound is None else _number(bound) for bound in (low, high))
         return F.relu6(x) if bottom == 0 and top == 6 and dtype in FLOATS | HALVES else torch.clamp(x, bottom, top)
     names = [name for name, bound in (("min", low), ("max", high)) if bound is not None]
     bounds = [as_tensor(c, b, i).reshape([]) for i, b in enumerate((low, high), 1) if b is not None]
@@ -79,3 +81,8 @@ def clip(c, x, low: Host = None, high: Host = None):
         return torch.clamp(v, **dict(zip(names, limits, strict=True)))
 
     return in_order(clamped, x, *bounds, dtype=dtype)
+
+
+def _number(bound: np.ndarray[Any, Any]) -> Any:
+    number = host_scalar(bound)
+    return written(number) if bound.dtype == np.float32 else number

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from isthmus.lower.contract import Lowerings
 from isthmus.writers.torch.ops._common import FLOATS, HALVES, dtype_of
-from isthmus.writers.torch.ops._numeric import in_float32, in_int64
+from isthmus.writers.torch.ops._numeric import in_float32, in_int64, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -28,10 +28,10 @@ def gemm(c, a, b, c_=None, *, alpha, beta, transA, transB):
 
     def general(a, b, bias=None):
         y = (a.T if transA else a) @ (b.T if transB else b)
-        y = y if alpha == 1 else alpha * y
+        y = y if alpha == 1 else written(alpha) * y
         if bias is None:
             return y
-        return y + (bias if beta == 1 else beta * bias)
+        return y + (bias if beta == 1 else written(beta) * bias)
 
     operands = (a, b) if c_ is None else (a, b, c_)
     if not floating and (alpha != 1 or beta != 1):

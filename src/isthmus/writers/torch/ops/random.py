@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import FLOATS, HALVES, call, dtype_of, host_scalar
-from isthmus.writers.torch.ops._numeric import in_float32
+from isthmus.writers.torch.ops._numeric import in_float32, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -59,7 +59,9 @@ def multinomial(c, logits, *, dtype, sample_size):
 def dropout(c, x, ratio: Host = None, training: Host = None):
     if training is None or (isinstance(training, np.ndarray) and not host_scalar(training)):
         return (x, torch.ones_like(x, dtype=torch.bool)) if c.outputs > 1 else x
-    rate = 0.5 if ratio is None else host_scalar(ratio) if isinstance(ratio, np.ndarray) else ratio.reshape([])
+    rate = (
+        0.5 if ratio is None else written(host_scalar(ratio)) if isinstance(ratio, np.ndarray) else ratio.reshape([])
+    )
     if c.outputs == 1 and isinstance(rate, float) and isinstance(training, np.ndarray):
         return F.dropout(x, rate, True)
     on = True if isinstance(training, np.ndarray) else training.reshape([])
@@ -74,8 +76,8 @@ def dropout(c, x, ratio: Host = None, training: Host = None):
 
 
 def _scaled(x: Any, factor: float, offset: float) -> Any:
-    x = x if factor == 1 else x * factor
-    return x if offset == 0 else x + offset
+    x = x if factor == 1 else x * written(factor)
+    return x if offset == 0 else x + written(offset)
 
 
 def _drawn(c: Context, dtype: int) -> torch.dtype:
