@@ -75,7 +75,7 @@ def index_tensor(values: np.ndarray, like: Any) -> Any:
     """Known indices as an int64 tensor."""
     values = np.asarray(values, np.int64)
     if values.size > _LITERAL:
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(values.copy())
     return torch.tensor(values.tolist(), dtype=torch.int64, device=like.device)
 
 

@@ -24,7 +24,7 @@ def rows_of(c: Context, x: Any, dtype: torch.dtype = torch.float32) -> Any:
 
 def picked(c: Context, rows: np.ndarray, at: Any) -> Any:
     """The rows of a constant at the indices ``at``: their shape, then that of a row."""
-    return call(c, operator.getitem, torch.from_numpy(np.ascontiguousarray(rows)), at)
+    return call(c, operator.getitem, torch.from_numpy(np.array(rows, order="C")), at)
 
 
 def row_of(values: Any, dtype: Any = np.float32) -> Any:

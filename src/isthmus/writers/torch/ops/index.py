@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import onnx_ir as ir
@@ -9,7 +10,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import dim, host_list, host_scalar, positive
+from isthmus.writers.torch.ops._common import call, dim, host_list, host_scalar, positive
 from isthmus.writers.torch.ops._dims import BITS, counts, index_tensor, is_known, larger, moved, nonnegative
 
 table = Lowerings()
@@ -66,19 +67,20 @@ def gather_nd(c, x, indices: Host, *, batch_dims):
         counts(0, dim(c, x, i), x).reshape([-1 if j == i else 1 for j in range(max(rank, 2) - 1)])
         for i in range(batch_dims)
     ]
-    taken = x[(*batch, *(at[..., i] for i in range(depth)))]
+    if depth is None:  # Python counts at run time
+        taken = x[call(c, operator.add, tuple(batch), call(c, tuple, at.unbind(-1)))]
+    else:
+        taken = x[(*batch, *(at[..., i] for i in range(depth)))]
     return taken.squeeze(0) if rank == 1 else taken
 
 
-def index_depth(c: Context, batch_dims: int) -> int:
-    """How many axes one index of a GatherND spans."""
+def index_depth(c: Context, batch_dims: int) -> int | None:
+    """How many axes one index of a GatherND spans, where that is known."""
     depth = c.shape(1)[-1]
     if isinstance(depth, int):
         return depth
     out = c.output_shape()
-    if out is None:
-        c.refuse("the length of an index is met at run time: PyTorch's ranks are those of its source text")
-    return c.rank() + c.rank(1) - 1 - batch_dims - len(out)
+    return None if out is None else c.rank() + c.rank(1) - 1 - batch_dims - len(out)
 
 
 # ---------------------------------------------------------------------------------------------- Slice
@@ -89,10 +91,12 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
     """Bounds beyond the axis are clamped, as Python does."""
     rank = c.rank()
     length = len(starts) if is_known(starts) else c.shape(1)[0]
+    if not isinstance(length, int) and is_known(axes):
+        length = len(axes)
+    if not isinstance(length, int) and axes is None:
+        axes = counts(0, starts.size(0), starts)
     if axes is not None and not is_known(axes):
         return _sliced_anywhere(c, x, starts, ends, axes, steps)
-    if not isinstance(length, int):
-        length = rank if axes is None else len(axes)
     order = list(range(length)) if axes is None else [positive(int(a), rank) for a in axes]
     if steps is not None and not is_known(steps):
         return _sliced_by(c, x, order, *(host_list(c, v, length) for v in (starts, ends, steps)))

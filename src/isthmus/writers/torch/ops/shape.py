@@ -93,12 +93,19 @@ def unsqueeze(c, x, axes: Host):
     else:
         length = 1 if c.rank(1) == 0 else c.shape(1)[0]
         if not isinstance(length, int):
-            c.refuse("the number of its axes is met at run time: PyTorch's ranks are those of its source text")
+            return x.reshape(_with_ones(c, tensor_of(c, dims(c, x)), axes).tolist())
         ordered = torch.sort(axes.reshape([-1]) % (c.rank() + length)).values
         new = host_list(c, ordered, length)
     for axis in new:
         x = x.unsqueeze(axis)
     return x
+
+
+def _with_ones(c: Context, own: Any, axes: Any) -> Any:
+    """The sizes ``own`` with a 1 at each of ``axes``, of which only a run can tell how many there are."""
+    rank = axes.size(0) + c.rank()
+    new = torch.zeros([rank], dtype=torch.int64, device=axes.device).index_fill(0, axes % rank, 1)
+    return new.index_copy(0, torch.nonzero(new == 0).squeeze(1), own)
 
 
 @lower("Expand")
