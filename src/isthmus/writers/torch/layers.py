@@ -128,8 +128,18 @@ def _one(values: Sequence[int]) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
+def _without_zeros(c: Context, weights: dict[str, ir.Value] | None) -> dict[str, ir.Value] | None:
+    """``weights`` without a bias that an exporter added: zeros that are no weight of the source."""
+    bias = weights.get("bias") if weights else None
+    if bias is None or bias.const_value is None or bias.metadata_props.get(ROLE) != "constant":
+        return weights
+    if bias.const_value.nbytes > 1 << 20 or bias.const_value.numpy().any():
+        return weights
+    return {leaf: value for leaf, value in (weights or {}).items() if leaf != "bias"}
+
+
 def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = _without_zeros(c, _weights(c, {"weight": 1, "bias": 2}))
     if weights is None or _attribute(c, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return None
     shape = _sizes(weights["weight"])
@@ -161,7 +171,7 @@ def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
 
 
 def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = _without_zeros(c, _weights(c, {"weight": 1, "bias": 2}))
     if weights is None or _attribute(c, "auto_pad", "NOTSET") != "NOTSET" or "output_shape" in c.node.attributes:
         return None
     shape = _sizes(weights["weight"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 
 import torch
 from torch import fx
@@ -21,18 +22,21 @@ def polished(module: fx.GraphModule) -> fx.GraphModule:
     """``module`` with numbers written as numbers, and without what nothing uses any more."""
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in _TAKE_NUMBERS:
-            _write_numbers(module, node)
+            _write_numbers(module, node, range(2))
+        if node.op == "call_function" and node.target is torch.where and len(node.args) == 3:
+            _write_numbers(module, node, (1, 2))
     module.graph.eliminate_dead_code()
     _drop_unused(module)
     module.recompile()
     return module
 
 
-def _write_numbers(module: fx.GraphModule, node: fx.Node) -> None:
-    numbers = [_number(module, a) for a in node.args]
-    if sum(n is None for n in numbers) != 1 or len(node.args) != 2 or node.kwargs:
+def _write_numbers(module: fx.GraphModule, node: fx.Node, places: Sequence[int]) -> None:
+    """Write the only constant without axes among these operands; one tensor must stay to tell the type."""
+    numbers = {i: _number(module, node.args[i]) for i in places} if len(node.args) > max(places) else {}
+    if sum(n is None for n in numbers.values()) != 1 or node.kwargs:
         return
-    node.args = tuple(a if n is None else n for a, n in zip(node.args, numbers, strict=True))
+    node.args = tuple(a if numbers.get(i) is None else numbers[i] for i, a in enumerate(node.args))
 
 
 def _number(module: fx.GraphModule, argument: object) -> float | int | None:
@@ -48,7 +52,7 @@ def _number(module: fx.GraphModule, argument: object) -> float | int | None:
     value = held.item()
     if isinstance(value, float):
         if not math.isfinite(value):
-            return None
+            return value
         short = float(f"{value:.7g}")
         return short if torch.tensor(short, dtype=held.dtype).item() == value and held.itemsize <= 4 else value
     return int(value)

@@ -1,0 +1,224 @@
+"""The body of a ``forward``: one statement after the other, short ones in one another, names used again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import fx
+
+from isthmus.writers.torch.names import identifier, unique
+from isthmus.writers.torch.recorder import VALUE
+from isthmus.writers.torch.spell import is_operator, literal, spell
+
+WIDTH = 100
+"""Longest line that is written as one."""
+
+_SHORT = 72
+"""Longest expression that is written inside of another one."""
+
+_NESTED = 3
+"""How many calls may stand in one another."""
+
+KIND = "isthmus.kind"
+"""Metadata of an fx node: ``int`` or ``Sequence[Tensor]`` where it is no tensor."""
+
+Tail = Callable[[fx.Node], str | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A statement, and the shape of what it makes."""
+
+    code: str
+    comment: str = ""
+
+
+@dataclass
+class _Names:
+    taken: set[str]
+    of: dict[fx.Node, str] = field(default_factory=dict)
+    inline: dict[fx.Node, tuple[str, bool, int]] = field(default_factory=dict)
+
+
+def statements(
+    graph: fx.Graph, arguments: Mapping[fx.Node, str], module: Callable[[str], str], tensor: Callable[[str], str]
+) -> list[Line]:
+    """``graph`` as statements. ``module`` and ``tensor`` write the paths of submodules and of weights."""
+    names = _Names({"self", "torch", "nn", "F", "math", "operator", "Tensor", "Path", *arguments.values()})
+    names.of.update(arguments)
+    lines: list[Line] = []
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            continue
+        if node.op == "output":
+            lines.append(Line(f"return {literal(node.args[0], _naming(names))}"))
+            continue
+        if node.op == "get_attr":
+            names.inline[node] = (tensor(str(node.target)), False, 0)
+            continue
+        text = spell(node, _naming(names), module)
+        depth = 1 + max((names.inline[a][2] for a in node.all_input_nodes if a in names.inline), default=0)
+        if _goes_inside(node, text, depth, graph):
+            names.inline[node] = (text, is_operator(node), depth)
+            continue
+        name = _result_name(node, names)
+        names.of[node] = name
+        lines.append(Line(f"{name} = {text}", shape_text(node.meta.get(VALUE))))
+    return lines
+
+
+def _naming(names: _Names) -> Callable[[fx.Node], tuple[str, bool]]:
+    def name(node: fx.Node) -> tuple[str, bool]:
+        if node in names.inline:
+            return names.inline[node][:2]
+        return names.of[node], False
+
+    return name
+
+
+def _goes_inside(node: fx.Node, text: str, depth: int, graph: fx.Graph) -> bool:
+    """Whether the node is written where it is used: once, at once, and shortly."""
+    if len(node.users) != 1 or len(text) > _SHORT:
+        return False
+    user = next(iter(node.users))
+    if sum(a is node for a in _flat(user)) != 1:
+        return False
+    if KIND in node.meta and node.meta[KIND] == "int":
+        return True
+    if all(_is_item(u) for u in node.users) and not _is_item(node):
+        return True
+    if user.op == "output":
+        return node.next is user and len(text) <= WIDTH - 20
+    return depth < _NESTED and node.next is user and len(text) <= _SHORT - 16
+
+
+def _flat(node: fx.Node) -> list[Any]:
+    found: list[Any] = []
+    torch.fx.node.map_arg((node.args, node.kwargs), lambda n: found.append(n))
+    return found
+
+
+def _is_item(node: fx.Node) -> bool:
+    return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
+
+
+def _result_name(node: fx.Node, names: _Names) -> str:
+    """The name of an operand that is not needed any more, so that its memory is freed; else a new one."""
+    if KIND not in node.meta and not all(_is_item(u) for u in node.users):
+        for given in _named_operands(node, names):
+            if given.meta.get(KIND) is None and all(_is_written(user, node, names) for user in given.users):
+                return names.of[given]
+    wish = str(node.target).rpartition(".")[2] if node.op == "call_module" else _function_wish(node)
+    if KIND not in node.meta and not all(_is_item(u) for u in node.users):
+        wish = next((letter for letter in "yzuvwpqrst" if letter not in names.taken), wish)
+    name = unique(identifier(wish, otherwise="x"), names.taken)
+    names.taken.add(name)
+    return name
+
+
+def _named_operands(node: fx.Node, names: _Names) -> list[fx.Node]:
+    """The operands by name, those of expressions inside among them."""
+    found: list[fx.Node] = []
+    for given in node.all_input_nodes:
+        found += [given] if given in names.of else _named_operands(given, names)
+    return found
+
+
+def _is_written(user: fx.Node, now: fx.Node, names: _Names) -> bool:
+    """Whether ``user`` stands in a statement that is written, up to that of ``now``."""
+    if user is now:
+        return True
+    if user in names.inline:
+        return all(_is_written(later, now, names) for later in user.users)
+    return user in names.of
+
+
+def _function_wish(node: fx.Node) -> str:
+    wish = str(getattr(node.target, "__name__", node.target))
+    return {"size": "size", "getitem": "item"}.get(wish, wish.strip("_")) or "x"
+
+
+def shape_text(value: ir.Value | None) -> str:
+    """``[n, 3, 224, 224]``; nothing where the rank is not known. Names of dimensions are made harmless."""
+    if not isinstance(value, ir.Value) or value.shape is None:
+        return ""
+    dims = (d if isinstance(d, int) else d.value for d in value.shape)
+    return f"[{', '.join(str(d) if isinstance(d, int) else _dim(d) for d in dims)}]"
+
+
+def _dim(name: str | None) -> str:
+    if not name:
+        return "?"
+    return name if re.fullmatch(r"[A-Za-z0-9_ +*/()-]{1,24}", name) else identifier(name, otherwise="dim")[:24]
+
+
+def wrapped(code: str, indent: str, comment: str = "") -> list[str]:
+    """A statement within ``WIDTH``: a call that is too long has its arguments one a line."""
+    line = f"{indent}{code}"
+    if len(line) <= WIDTH or not code.endswith((")", "]")):
+        noted = f"{line}  # {comment}" if comment else line
+        return [noted if len(noted) <= WIDTH else line]
+    start = _opening(code)
+    if start is None:
+        return [line]
+    pieces = _split(code[start + 1 : -1])
+    inner = f"{indent}    "
+    lines = [f"{indent}{code[: start + 1]}"]
+    for piece in pieces:
+        *before, end = wrapped(piece, inner)
+        lines += [*before, f"{end},"]
+    return [*lines, f"{indent}{code[-1]}"]
+
+
+def _opening(code: str) -> int | None:
+    """Where the bracket opens that closes at the end."""
+    depth = 0
+    quoted = _quoted(code)
+    for at in range(len(code) - 1, -1, -1):
+        if at in quoted:
+            continue
+        depth += (code[at] in ")]}") - (code[at] in "([{")
+        if depth == 0:
+            return at
+    return None
+
+
+def _split(text: str) -> list[str]:
+    """The arguments of a call."""
+    parts, depth, start = [], 0, 0
+    quoted = _quoted(text)
+    for at, letter in enumerate(text):
+        if at in quoted:
+            continue
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    parts.append(text[start:].strip())
+    return [part for part in parts if part]
+
+
+def _quoted(text: str) -> set[int]:
+    """The positions inside of string literals."""
+    return {
+        at for m in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", text) for at in range(m.start(), m.end())
+    }
+
+
+def kinds(arguments: Sequence[fx.Node], graph: fx.Graph) -> None:
+    """Mark the sizes among the nodes of ``graph``; its placeholders are marked already."""
+    for node in graph.nodes:
+        if node.op in ("placeholder", "output", "get_attr", "call_module"):
+            continue
+        name = str(getattr(node.target, "__name__", node.target))
+        if name in ("size", "item", "sym_int", "sym_max", "sym_min", "numel"):
+            node.meta[KIND] = "int"
+        elif node.op == "call_function" and is_operator(node):
+            operands = [a for a in node.args if isinstance(a, fx.Node)]
+            if operands and all(a.meta.get(KIND) == "int" for a in operands):
+                node.meta[KIND] = "int"
