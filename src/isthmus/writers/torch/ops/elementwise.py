@@ -18,7 +18,7 @@ from isthmus.writers.torch.ops._common import (
     dtype_of,
     host_scalar,
 )
-from isthmus.writers.torch.ops._numeric import in_int64, in_order, written
+from isthmus.writers.torch.ops._numeric import in_order, written
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -54,7 +54,7 @@ def absolute(c, x):
 
 @lower("Sign")
 def sign(c, x):
-    return in_int64(torch.sign, x, dtype=c.dtype())
+    return (x != 0).to(dtype_of(c.dtype())) if c.dtype() in WIDE_UNSIGNED else torch.sign(x)
 
 
 @lower("Erf")

@@ -33,6 +33,6 @@ def _loss(c: Context, log_prob: Any, target: Any, weight: Any, ignore_index: int
     wide = log_prob.float() if c.dtype() in HALVES else log_prob
     if weight is not None:  # PyTorch has no gradient for it
         weight = weight.detach().float() if c.dtype() in HALVES else weight.detach()
-    ignored = {} if ignore_index is None else {"ignore_index": ignore_index}
-    loss = F.nll_loss(wide, target.long(), weight, reduction=reduction, **ignored)
+    ignored = -100 if ignore_index is None else ignore_index
+    loss = F.nll_loss(wide, target.long(), weight, ignore_index=ignored, reduction=reduction)
     return loss.to(dtype) if c.dtype() in HALVES else loss

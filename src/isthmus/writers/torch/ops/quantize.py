@@ -9,7 +9,7 @@ import torch
 
 from isthmus.lower.contract import Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import HALVES, dtype_of, held_dtype, positive
+from isthmus.writers.torch.ops._common import HALVES, dim, dtype_of, held_dtype, positive
 from isthmus.writers.torch.ops.cast import WIDTHS, convert
 
 table = Lowerings()
@@ -23,10 +23,10 @@ def quantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype, p
     target = c.dtype(2) if c.has(2) else D(output_dtype or D.UINT8)
     computed = D(precision) if precision else c.dtype(1)
     wide = torch.float64 if computed == D.DOUBLE else torch.float32
-    ratio = x.to(wide) / _spread(c, scale.to(wide), 1, axis, block_size)
+    ratio = x.to(wide) / _spread(c, x, scale.to(wide), 1, axis, block_size)
     if computed in HALVES:  # rounded to the type that the division is done in
         ratio = ratio.to(dtype_of(computed)).float()
-    offset = None if zero is None else _spread(c, zero.to(wide), 2, axis, block_size)
+    offset = None if zero is None else _spread(c, x, zero.to(wide), 2, axis, block_size)
     if target.is_floating_point():
         return convert(ratio if offset is None else ratio + offset, D.FLOAT, target, saturate=saturate)
     return _saturated(ratio, offset, target)
@@ -35,13 +35,13 @@ def quantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype, p
 @lower("DequantizeLinear")
 def dequantize_linear(c, x, scale, zero=None, *, axis, block_size, output_dtype):
     target = D(output_dtype) if output_dtype else c.dtype(1)
-    scale = _spread(c, scale.float(), 1, axis, block_size)
+    scale = _spread(c, x, scale.float(), 1, axis, block_size)
     if zero is None:
         values = x.float()
     elif c.dtype().is_integer():  # exactly, and only then rounded
-        values = (x.int() - _spread(c, zero.int(), 2, axis, block_size)).float()
+        values = (x.int() - _spread(c, x, zero.int(), 2, axis, block_size)).float()
     else:
-        values = x.float() - _spread(c, zero.float(), 2, axis, block_size)
+        values = x.float() - _spread(c, x, zero.float(), 2, axis, block_size)
     y = values * scale
     return y if target == D.FLOAT else y.to(dtype_of(target))
 
@@ -90,7 +90,7 @@ def _range(dtype: ir.DataType) -> tuple[int, int]:
     return (-half, half - 1) if dtype.is_signed() else (0, 2 * half - 1)
 
 
-def _spread(c: Context, parameter: Any, index: int, axis: int, block_size: int) -> Any:
+def _spread(c: Context, x: Any, parameter: Any, index: int, axis: int, block_size: int) -> Any:
     """A scale or zero point, input ``index``, in a shape that broadcasts against x, input 0."""
     rank, shape = c.rank(0), c.shape(index)
     if not shape or rank == 0:
@@ -98,7 +98,7 @@ def _spread(c: Context, parameter: Any, index: int, axis: int, block_size: int) 
     axis = positive(axis, rank)
     if block_size:
         repeated = torch.repeat_interleave(parameter, block_size, dim=axis)
-        blocks, size = shape[axis], c.shape(0)[axis]
+        blocks, size = shape[axis], dim(c, x, axis)
         if isinstance(blocks, int) and isinstance(size, int) and blocks * block_size == size:
             return repeated
         return torch.narrow(repeated, axis, 0, size)

@@ -11,13 +11,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import (
-    UNSIGNED,
-    WIDE_UNSIGNED,
-    dtype_of,
-    host_list,
-    host_scalar,
-)
+from isthmus.writers.torch.ops._common import UNSIGNED, WIDE_UNSIGNED, dtype_of, host_list, host_scalar, leaf
 from isthmus.writers.torch.ops._numeric import in_double, in_float32, in_int64, in_order, quotient
 
 table = Lowerings()
@@ -25,82 +19,70 @@ lower, alias = table.lower, table.alias
 
 Reduction = Callable[[Any, Any, bool], Any]
 """Of a tensor, over a list of axes that is not empty, keeping them or not."""
+Function = Callable[[Any], Any]
 
 
 @lower("ReduceSum")
 def reduce_sum(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
-    return x if over is None else in_int64(lambda v: _sum(c, v, over, keepdims), x, dtype=c.dtype())
+    return _reduced(c, in_int64, _sum(c), _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceMean")
 def reduce_mean(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
-    if over is None:
-        return x
-    if not c.dtype().is_integer():
-        return torch.mean(x, over, bool(keepdims))
-    return in_int64(lambda v: _integer_mean(c, v, over, keepdims), x, dtype=c.dtype())
+    mean = _integer_mean(c) if c.dtype().is_integer() else torch.mean
+    return _reduced(c, in_int64, mean, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceProd")
 def reduce_prod(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes, one_by_one=True)
-
-    def product(v):
-        for axis in over:  # torch.prod takes one at a time
-            v = torch.prod(v, axis, keepdim=True, **_same_type(c))
-        return v if keepdims else torch.squeeze(v, over)
-
-    return x if over is None else in_int64(product, x, dtype=c.dtype())
+    return _reduced(c, in_int64, _product(c), _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceMax")
 def reduce_max(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
-    if over is not None and _is_empty(c):
-        return _extreme_of_none(c, x, over, keepdims, least=True)
-    return x if over is None else in_order(lambda v: torch.amax(v, over, bool(keepdims)), x, dtype=c.dtype())
+    largest = _extreme_of_none(c, least=True) if 0 in c.shape(0) else torch.amax
+    return _reduced(c, in_order, largest, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceMin")
 def reduce_min(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
-    if over is not None and _is_empty(c):
-        return _extreme_of_none(c, x, over, keepdims, least=False)
-    return x if over is None else in_order(lambda v: torch.amin(v, over, bool(keepdims)), x, dtype=c.dtype())
+    smallest = _extreme_of_none(c, least=False) if 0 in c.shape(0) else torch.amin
+    return _reduced(c, in_order, smallest, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceL1")
 def reduce_l1(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
     x = x if c.dtype() in UNSIGNED else torch.abs(x)
-    return x if over is None else in_int64(lambda v: _sum(c, v, over, keepdims), x, dtype=c.dtype())
+    return _reduced(c, in_int64, _sum(c), _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceSumSquare")
 def reduce_sum_square(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    over = _over(c, axes, noop_with_empty_axes)
+    def sum_of_squares(v: Any, over: Any, keep: bool) -> Any:
+        return _sum(c)(torch.square(v), over, keep)
 
-    def of_squares(v):
-        return torch.square(v) if over is None else _sum(c, torch.square(v), over, keepdims)
-
-    return in_int64(of_squares, x, dtype=c.dtype())
+    return _reduced(c, in_int64, sum_of_squares, torch.square, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceL2")
 def reduce_l2(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    return _as_float(c, _euclidean, torch.abs, x, axes, keepdims, noop_with_empty_axes)
+    def norm(v: Any, over: Any, keep: bool) -> Any:
+        return torch.linalg.vector_norm(v, 2, over, keep)
+
+    return _reduced(c, _as_float, norm, torch.abs, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceLogSum")
 def reduce_log_sum(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    return _as_float(c, _log_of_sum, torch.log, x, axes, keepdims, noop_with_empty_axes)
+    def log_of_sum(v: Any, over: Any, keep: bool) -> Any:
+        return torch.log(torch.sum(v, over, keep))
+
+    return _reduced(c, _as_float, log_of_sum, torch.log, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceLogSumExp")
 def reduce_log_sum_exp(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    return _as_float(c, torch.logsumexp, lambda v: v, x, axes, keepdims, noop_with_empty_axes)
+    return _reduced(c, _as_float, torch.logsumexp, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("CumSum")
@@ -113,8 +95,46 @@ def cum_prod(c, x, axis: Host, *, exclusive, reverse):
     return _running(c, torch.cumprod, torch.ones_like, x, axis, exclusive, reverse)
 
 
-def _over(c: Context, axes: Any, noop: int, *, one_by_one: bool = False) -> Any:
-    """The axes to reduce: ints, or what a run finds in a tensor. None where nothing is reduced."""
+def _reduced(
+    c: Context,
+    way: Callable[..., Any],
+    function: Reduction,
+    alone: Function,
+    x: Any,
+    axes: Any,
+    keepdims: int,
+    noop: int,
+) -> Any:
+    """``function`` over the axes given, or over all where none are given, in the type that ``way`` chooses.
+
+    With ``noop`` no axes mean none, and then ``alone`` is what becomes of each element.
+    """
+    over, keep, dtype = _over(c, axes, noop), bool(keepdims), c.dtype()
+    if over is None:
+        return way(alone, x, dtype=dtype)
+    if not _may_be_none(c, axes, noop):
+        return way(lambda v: function(v, over, keep), x, dtype=dtype)
+    y = way(lambda v: function(v.unsqueeze(-1), over, keep), x, dtype=dtype)
+    return y.squeeze(-1) if keep else y
+
+
+@leaf
+def axes_of(axes: torch.Tensor, rank: int, noop: bool) -> list[int]:
+    """The axes that a tensor names; where it names none, all of them, or ``noop``: one more that x is given then."""
+    found = [axis % rank for axis in axes.reshape(-1).tolist()]
+    return [*found, rank] if noop else found or list(range(rank))
+
+
+@leaf
+def product_over(x: torch.Tensor, axes: list[int], keepdim: bool, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """``torch.prod`` over many axes."""
+    for axis in axes:
+        x = torch.prod(x, axis, keepdim=True, dtype=dtype)
+    return x if keepdim else x.squeeze(axes)
+
+
+def _over(c: Context, axes: Any, noop: int) -> Any:
+    """The axes to reduce: a list, or what a run finds in a tensor. None where nothing is reduced."""
     everything = list(range(c.rank(0)))
     if axes is None or (isinstance(axes, np.ndarray) and axes.size == 0):
         return None if noop or not everything else everything
@@ -123,11 +143,13 @@ def _over(c: Context, axes: Any, noop: int, *, one_by_one: bool = False) -> Any:
     length = c.shape(1)[0] if c.rank(1) else 1
     if length == 0:
         return None if noop or not everything else everything
-    if one_by_one:
-        return host_list(c, axes)
-    if noop and not isinstance(length, int):
-        c.refuse("PyTorch reduces over every axis where its list of axes turns out to be empty")
-    return axes.reshape([-1]).tolist()
+    return axes.tolist() if isinstance(length, int) else axes_of(axes, c.rank(0), bool(noop))
+
+
+def _may_be_none(c: Context, axes: Any, noop: int) -> bool:
+    """Whether only a run tells that there are no axes, and that nothing is to be reduced then."""
+    computed = axes is not None and not isinstance(axes, np.ndarray)
+    return computed and bool(noop) and c.rank(1) == 1 and not isinstance(c.shape(1)[0], int)
 
 
 def _same_type(c: Context) -> dict[str, Any]:
@@ -137,61 +159,59 @@ def _same_type(c: Context) -> dict[str, Any]:
     return {} if plain else {"dtype": dtype_of(dtype)}
 
 
-def _sum(c: Context, x: Any, over: Any, keepdims: int) -> Any:
-    return torch.sum(x, over, bool(keepdims), **_same_type(c))
+def _same(x: Any) -> Any:
+    return x
 
 
-def _integer_mean(c: Context, x: Any, over: Any, keepdims: int) -> Any:
+def _as_float(compute: Callable[..., Any], x: Any, *, dtype: ir.DataType) -> Any:
+    """Integers through float64, and truncated; halves through float32."""
+    return (in_double if dtype.is_integer() else in_float32)(compute, x, dtype=dtype)
+
+
+def _sum(c: Context) -> Reduction:
+    return lambda v, over, keep: torch.sum(v, over, keep, **_same_type(c))
+
+
+def _product(c: Context) -> Reduction:
+    def product(v: Any, over: Any, keep: bool) -> Any:
+        if not isinstance(over, list):
+            return product_over(v, over, keep, **_same_type(c))
+        for axis in over:  # torch.prod takes one at a time
+            v = torch.prod(v, axis, keepdim=True, **_same_type(c))
+        return v if keep else torch.squeeze(v, over)
+
+    return product
+
+
+def _integer_mean(c: Context) -> Reduction:
     """Towards zero."""
-    total = torch.sum(x, over, bool(keepdims))
-    count = torch.sum(torch.ones_like(x, dtype=torch.int64), over, bool(keepdims))
-    wide = ir.DataType.UINT64 if c.dtype() == ir.DataType.UINT64 else ir.DataType.INT64
-    return quotient(total, count, wide).to(dtype_of(c.dtype()))
+
+    def mean(v: Any, over: Any, keep: bool) -> Any:
+        total = torch.sum(v, over, keep)
+        count = torch.sum(torch.ones_like(v, dtype=torch.int64), over, keep)
+        wide = ir.DataType.UINT64 if c.dtype() == ir.DataType.UINT64 else ir.DataType.INT64
+        return quotient(total, count, wide).to(dtype_of(c.dtype()))
+
+    return mean
 
 
-def _euclidean(x: Any, over: Any, keep: bool) -> Any:
-    return torch.linalg.vector_norm(x, 2, over, keep)
-
-
-def _log_of_sum(x: Any, over: Any, keep: bool) -> Any:
-    return torch.log(torch.sum(x, over, keep))
-
-
-def _as_float(
-    c: Context,
-    function: Reduction,
-    alone: Callable[[Any], Any],
-    x: Any,
-    axes: Any,
-    keepdims: int,
-    noop: int,
-) -> Any:
-    """Integers through float64, and truncated; halves through float32. ``alone`` is the function of one element."""
-    over = _over(c, axes, noop)
-
-    def reduced(v: Any) -> Any:
-        return alone(v) if over is None else function(v, over, bool(keepdims))
-
-    way = in_double if c.dtype().is_integer() else in_float32
-    return way(reduced, x, dtype=c.dtype())
-
-
-def _is_empty(c: Context) -> bool:
-    """Whether the input is known to have no elements."""
-    return 0 in c.shape(0)
-
-
-def _extreme_of_none(c: Context, x: Any, over: Any, keepdims: int, *, least: bool) -> Any:
+def _extreme_of_none(c: Context, *, least: bool) -> Reduction:
     """What torch.amax and torch.amin have no answer for: the least or the greatest number of the type."""
-    dtype = dtype_of(c.dtype())
-    if c.dtype() == ir.DataType.BOOL:
+    dtype = c.dtype()
+    if dtype == ir.DataType.BOOL:
         fill: float = not least
-    elif c.dtype().is_integer():
-        fill = torch.iinfo(dtype).min if least else torch.iinfo(dtype).max
+    elif dtype == ir.DataType.UINT64:  # in the order of int64
+        fill = torch.iinfo(torch.int64).min if least else torch.iinfo(torch.int64).max
+    elif dtype.is_integer():
+        fill = torch.iinfo(dtype_of(dtype)).min if least else torch.iinfo(dtype_of(dtype)).max
     else:
         fill = float("-inf") if least else float("inf")
-    shaped = torch.sum(x.long() if c.dtype() in WIDE_UNSIGNED else x, over, bool(keepdims))
-    return torch.full_like(shaped, fill, dtype=dtype)
+
+    def extreme(v: Any, over: Any, keep: bool) -> Any:
+        kept = {} if dtype in WIDE_UNSIGNED else {"dtype": dtype_of(dtype)}
+        return torch.full_like(torch.sum(v, over, keep), fill, **kept)
+
+    return extreme
 
 
 def _running(

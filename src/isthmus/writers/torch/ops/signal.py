@@ -83,15 +83,15 @@ def mel_weight_matrix(c, bins: Host, dft_length: Host, rate: Host, low: Host, hi
 def _forward(x: Any, parts: Any, size: Any, axis: Any, onesided: bool) -> Any:
     """The transform along an axis, cut or padded with zeros to ``size``."""
     if onesided and parts == 1:
-        return torch.view_as_real(torch.fft.rfft(x[..., 0], size, axis))
+        return _parts(torch.fft.rfft(x[..., 0], size, axis))
     y = torch.fft.fft(_complex(x, parts), size, axis)
-    return torch.view_as_real(torch.narrow(y, axis, 0, size // 2 + 1) if onesided else y)
+    return _parts(torch.narrow(y, axis, 0, size // 2 + 1) if onesided else y)
 
 
 def _inverse(x: Any, parts: Any, size: Any, axis: Any, onesided: bool) -> Any:
     if onesided:  # half of a spectrum of something real
         return torch.fft.irfft(_complex(x, parts), size, axis).unsqueeze(-1)
-    return torch.view_as_real(torch.fft.ifft(_complex(x, parts), size, axis))
+    return _parts(torch.fft.ifft(_complex(x, parts), size, axis))
 
 
 def _complex(x: Any, parts: Any) -> Any:
@@ -99,6 +99,12 @@ def _complex(x: Any, parts: Any) -> Any:
     if not isinstance(parts, int):
         x, parts = F.pad(x, [0, 1])[..., :2], 2
     return x[..., 0] if parts == 1 else torch.view_as_complex(x.contiguous())
+
+
+def _parts(y: Any) -> Any:
+    """A complex number as its two parts on a last axis."""
+    # of a real signal, half of the spectrum is only marked as conjugate
+    return torch.view_as_real(torch.resolve_conj(y))
 
 
 def _window(
