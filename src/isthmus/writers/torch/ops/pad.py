@@ -25,8 +25,10 @@ _NATIVE = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 @lower("Pad")
 def pad(c, x, pads: Host, constant: Host = None, axes: Host = None, *, mode):
     margins = _margins(c, pads, axes)
-    if mode == "constant":
+    if mode == "constant" and (constant is None or is_known(constant)):
         return moved(c, lambda v: _constant(v, margins, _fill(c, constant)), x)
+    if mode == "constant":
+        return moved(c, lambda v, fill: _filled(v, margins, fill.reshape([])), x, constant)
     return moved(c, lambda v: _continued(c, v, margins, mode), x)
 
 
@@ -49,10 +51,8 @@ def _margins(c: Context, pads: Any, axes: Any) -> list[Margin]:
 
 def _fill(c: Context, constant: Any) -> Any:
     """The number to pad with, in the type in which ``moved`` carries elements."""
-    if constant is None or (is_known(constant) and constant.size == 0):
+    if constant is None or constant.size == 0:
         return 0
-    if not is_known(constant):
-        return moved(c, lambda v: v.reshape([]), constant, index=2).item() if c.dtype(2) == c.dtype() else 0
     return _carried(c, constant.reshape(-1)[0])
 
 
@@ -71,6 +71,15 @@ def _constant(x: Any, margins: list[Margin], fill: Any) -> Any:
     if isinstance(fill, int) and abs(fill) > 2**53:  # F.pad would round it to a double
         return torch.constant_pad_nd(x, flat, fill)
     return F.pad(x, flat) if isinstance(fill, int | float) and fill == 0 else F.pad(x, flat, value=fill)
+
+
+def _filled(x: Any, margins: list[Margin], fill: Any) -> Any:
+    """``x`` with what stands in a tensor around it; gradients reach that too."""
+    flat = _from_last(margins)
+    if not flat:
+        return x
+    inside = F.pad(torch.ones_like(x, dtype=torch.bool), flat)
+    return torch.where(inside, F.pad(x, flat), fill)
 
 
 def _from_last(margins: list[Margin]) -> list[Any]:

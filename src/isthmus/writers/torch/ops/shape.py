@@ -78,32 +78,39 @@ def squeeze(c, x, axes: Host = None):
     if axes is None:
         return x.squeeze()
     if not is_known(axes):
-        return x.squeeze(axes.reshape([-1]).tolist())
+        return _squeezed_at_run_time(c, x, axes)
     gone = sorted({positive(int(a), c.rank()) for a in axes.reshape(-1)})
     if any(isinstance(c.shape()[a], int) and c.shape()[a] != 1 for a in gone):
         c.refuse(f"an axis of {gone} does not have length 1")
     return x.squeeze(gone[0] if len(gone) == 1 else gone) if gone else x
 
 
+def _squeezed_at_run_time(c: Context, x: Any, axes: Any) -> Any:
+    """``x`` without the axes that a tensor names."""
+    length = 1 if c.rank(1) == 0 else c.shape(1)[0]
+    if not isinstance(length, int):
+        return x.squeeze(axes.tolist())
+    gone = torch.zeros([c.rank()], dtype=torch.int64, device=axes.device)
+    gone = gone.index_fill(0, axes.reshape([-1]) % c.rank(), 1)
+    kept = tensor_of(c, dims(c, x))[torch.nonzero(gone == 0).squeeze(1)]
+    return x.reshape(host_list(c, kept, c.rank() - length))
+
+
 @lower("Unsqueeze")
 def unsqueeze(c, x, axes: Host):
-    if is_known(axes):
-        rank = c.rank() + axes.size
-        new = sorted(positive(int(a), rank) for a in axes.reshape(-1))
-    else:
+    if not is_known(axes):
         length = 1 if c.rank(1) == 0 else c.shape(1)[0]
-        if not isinstance(length, int):
-            return x.reshape(_with_ones(c, tensor_of(c, dims(c, x)), axes).tolist())
-        ordered = torch.sort(axes.reshape([-1]) % (c.rank() + length)).values
-        new = host_list(c, ordered, length)
-    for axis in new:
+        wanted = _with_ones(c, tensor_of(c, dims(c, x)), axes.reshape([-1]), length)
+        return x.reshape(host_list(c, wanted, c.rank() + length) if isinstance(length, int) else wanted.tolist())
+    rank = c.rank() + axes.size
+    for axis in sorted(positive(int(a), rank) for a in axes.reshape(-1)):
         x = x.unsqueeze(axis)
     return x
 
 
-def _with_ones(c: Context, own: Any, axes: Any) -> Any:
-    """The sizes ``own`` with a 1 at each of ``axes``, of which only a run can tell how many there are."""
-    rank = axes.size(0) + c.rank()
+def _with_ones(c: Context, own: Any, axes: Any, length: Any) -> Any:
+    """The sizes ``own`` with a 1 at each of ``axes``, of which there are ``length``, or a run tells how many."""
+    rank = c.rank() + (length if isinstance(length, int) else axes.size(0))
     new = torch.zeros([rank], dtype=torch.int64, device=axes.device).index_fill(0, axes % rank, 1)
     return new.index_copy(0, torch.nonzero(new == 0).squeeze(1), own)
 
