@@ -16,7 +16,7 @@ from isthmus.errors import UsageError
 from isthmus.hub.io import relocate
 from isthmus.hub.model import Hub, op_counts
 from isthmus.shapes import Shapes, example, free_axes
-from isthmus.source import Source, recognise, target_kind
+from isthmus.source import Source, recognise, target_kind, written_source
 from isthmus.types import (
     Artifact,
     Conversion,
@@ -118,14 +118,14 @@ def run_conversion(
         else:
             staged = None
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
-            path = scratch / ("model.onnx" if kind == "onnx" else "model") if options.verify else None
+            path = scratch / f"model{roads.SUFFIXES[kind]}" if options.verify else None
         progress(f"writing {kind}")
         written = roads.write(hub, kind, path, options)
         files = places.fingerprints(path) if path is not None else {}
         verdict = None
         if options.verify and path is not None:
             progress("judging the result against its source")
-            verdict = _judge(origin, recognise(path), hub, inputs, options)
+            verdict = _judge(origin, written_source(path, kind), hub, inputs, options)
         label = place.name if place is not None else None
         artifact = Artifact(kind, label, hub.signature, files)
         report = _report(origin, hub, written, artifact, verdict, options)

@@ -22,6 +22,10 @@ FRAMEWORK_OF: Mapping[Kind, SourceKind] = {
 """Which of the three worlds a target belongs to."""
 
 
+SUFFIXES: Mapping[Kind, str] = {"onnx": ".onnx", "saved_model": "", "torch": ".pt2", "python": ".py"}
+"""How the names of targets end."""
+
+
 @dataclass(frozen=True)
 class Written:
     """The live result, and what happened on the way to it."""
@@ -56,6 +60,11 @@ def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Written:
 
         written = write_onnx(hub, path, options=options)
         return Written(written.model, written.hub.ledger, written.hub.notes)
+    if kind in ("torch", "python"):
+        from isthmus.writers.torch import write_program, write_python
+
+        recorded = (write_program if kind == "torch" else write_python)(hub, path, options=options)
+        return Written(recorded.module, recorded.hub.ledger, recorded.hub.notes)
     from isthmus.writers.tensorflow import write_saved_model
 
     module = write_saved_model(hub, path, options=options)
@@ -68,15 +77,21 @@ def blockers(hub: Hub, kind: Kind, options: Options) -> list[Blocker]:
         from isthmus.writers.onnx import blockers as onnx_blockers
 
         return onnx_blockers(hub, options)
+    if kind in ("torch", "python"):
+        from isthmus.writers.torch import blockers as torch_blockers
+
+        return torch_blockers(hub, options)
     from isthmus.writers.tensorflow import blockers as tensorflow_blockers
 
     return tensorflow_blockers(hub, options)
 
 
 def require_target(kind: Kind) -> None:
-    """Refuse a target that this version does not write, or whose framework is missing, before any work."""
+    """Refuse a target whose framework is missing, before any work."""
     if kind in ("torch", "python"):
-        raise UsageError(f"this version does not write {kind} targets", hint="it writes onnx and saved_model")
+        require("torch", f"a {kind} target is written by it")
+    if kind == "python":
+        require("safetensors", "the weights beside the source are written by it")
     if kind == "saved_model":
         require("tensorflow", "a SavedModel is written by it")
 

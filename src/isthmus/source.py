@@ -87,6 +87,11 @@ def recognise(source: Any) -> Source:
     )
 
 
+def written_source(path: Path, kind: Kind) -> Source:
+    """What was just written. The judge runs Python source only where Isthmus wrote it: ``recognise`` knows none."""
+    return Source(path, "torch", path=path) if kind == "python" else recognise(path)
+
+
 def target_kind(target: Path | None, to: str | None) -> Kind:
     """What to write: as asked by ``to``, else as the target's name tells. Raises errors.UsageError."""
     kinds: tuple[Kind, ...] = ("onnx", "saved_model", "torch", "python")

@@ -78,10 +78,16 @@ def require_free(target: Path, *, overwrite: bool) -> None:
     """Raise errors.UsageError where ``target`` is there already, or its folder is not."""
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder", hint="create it first")
-    if (target.exists() or target.is_symlink()) and not overwrite:
-        raise UsageError(f"{target} exists", hint="pass --overwrite (overwrite=True) to replace it")
+    for place in (target, companion(target)):
+        if place is not None and (place.exists() or place.is_symlink()) and not overwrite:
+            raise UsageError(f"{place} exists", hint="pass --overwrite (overwrite=True) to replace it")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{target.parent}: no permission to write there", hint="choose another target")
+
+
+def companion(path: Path) -> Path | None:
+    """The weights that stand beside a target of source."""
+    return path.with_suffix(".safetensors") if path.suffix == ".py" else None
 
 
 def fingerprints(path: Path) -> Mapping[str, str]:
@@ -92,6 +98,8 @@ def fingerprints(path: Path) -> Mapping[str, str]:
     parts = sorted(
         p for p in path.parent.glob(f"{path.name}*") if p.is_file() and not p.name.endswith(".isthmus.json")
     )
+    beside = companion(path)
+    parts += [beside] if beside is not None and beside.is_file() else []
     return {f.name: _sha256(f) for f in parts}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ _NEED = "a PyTorch model is judged by running it there"
 
 
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
-    """Load a ``.pt2``, a TorchScript ``.pt`` or a ``package.module:factory``, in eval mode.
+    """Load a ``.pt2``, a TorchScript ``.pt``, a ``package.module:factory`` or source of Isthmus' own, in eval mode.
 
     ``options``: ``signature`` (plain JSON) names the leaves of the inputs and outputs in their order;
     ``in_spec`` is the serialised pytree of ``(args, kwargs)`` where inputs are nested;
@@ -40,6 +41,8 @@ def load(source: str, options: Mapping[str, Any]) -> Loaded:
         return _Program(torch, module, signature, options.get("in_spec"))
     if not Path(source).is_file():
         raise InvalidModel(f"{source} is not a file, nor a package.module:factory")
+    if source.endswith(".py"):
+        return _Program(torch, _from_source(Path(source)), signature, None)
     kind = _archive_kind(Path(source))
     try:
         if kind == "torchscript":
@@ -260,6 +263,16 @@ def _archive_kind(path: Path) -> str:
         f"{path.name} holds weights or a pickled module, not a model that runs by itself",
         hint="name a package.module:factory as the model and pass this file as --weights",
     )
+
+
+def _from_source(path: Path) -> Any:
+    """The model of a file that Isthmus wrote: what anybody who imports it gets."""
+    spec = importlib.util.spec_from_file_location("isthmus_written", path)
+    if spec is None or spec.loader is None:
+        raise InvalidModel(f"{path.name} is no Python source")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.load_model()
 
 
 def _from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:

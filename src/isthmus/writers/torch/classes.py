@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from isthmus.writers.torch.construct import LAYERS, literal_text, recipe, tensor_text
 from isthmus.writers.torch.construct import Recipe as Maker
-from isthmus.writers.torch.forward import KIND, WIDTH, Line, kinds, shape_text, statements, wrapped
+from isthmus.writers.torch.forward import KIND, WIDTH, Line, kinds, statements, wrapped
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
 from isthmus.writers.torch.spell import is_helper
@@ -325,7 +325,5 @@ def input_comments(root: fx.GraphModule) -> list[str]:
     comments = []
     for node in root.graph.nodes:
         if node.op == "placeholder":
-            value = node.meta.get(VALUE)
-            dtype = "" if value is None or value.dtype is None else str(value.dtype.name).lower()
-            comments.append(f"{dtype}{shape_text(value)}")
+            comments.append("".join(node.meta.get(VALUE, ("", ""))))
     return comments

@@ -68,7 +68,7 @@ def statements(
             continue
         name = _result_name(node, names)
         names.of[node] = name
-        lines.append(Line(f"{name} = {text}", shape_text(node.meta.get(VALUE))))
+        lines.append(Line(f"{name} = {text}", node.meta.get(VALUE, ("", ""))[1]))
     return lines
 
 
@@ -143,12 +143,16 @@ def _function_wish(node: fx.Node) -> str:
     return {"size": "size", "getitem": "item"}.get(wish, wish.strip("_")) or "x"
 
 
-def shape_text(value: ir.Value | None) -> str:
-    """``[n, 3, 224, 224]``; nothing where the rank is not known. Names of dimensions are made harmless."""
-    if not isinstance(value, ir.Value) or value.shape is None:
-        return ""
+def described(value: ir.Value) -> tuple[str, str]:
+    """The element type and the shape of a value: ``float``, ``[n, 3, 224, 224]``; nothing where they are not known.
+
+    Names of dimensions are made harmless.
+    """
+    dtype = str(value.dtype.name).lower() if value.dtype is not None else ""
+    if value.shape is None:
+        return dtype, ""
     dims = (d if isinstance(d, int) else d.value for d in value.shape)
-    return f"[{', '.join(str(d) if isinstance(d, int) else _dim(d) for d in dims)}]"
+    return dtype, f"[{', '.join(str(d) if isinstance(d, int) else _dim(d) for d in dims)}]"
 
 
 def _dim(name: str | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import onnx_ir as ir
-from torch import nn
+from torch import fx, nn
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
@@ -14,11 +14,12 @@ from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
 from isthmus.types import Blocker, Options
 from isthmus.writers.torch.backend import Stored, TorchBackend
+from isthmus.writers.torch.forward import described
 from isthmus.writers.torch.layers import rules
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
-from isthmus.writers.torch.recorder import VALUE, Recorder, graph_module
+from isthmus.writers.torch.recorder import NODE, VALUE, Recorder, graph_module
 from isthmus.writers.torch.rooms import as_tensors, prepared
 from isthmus.writers.torch.tree import nested
 from isthmus.writers.torch.weights import dtype_of
@@ -73,7 +74,17 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
-    return Recorded(ready, nested(polished(module)).eval(), backend.stored)
+    return Recorded(ready, _settled(nested(polished(module))).eval(), backend.stored)
+
+
+def _settled(root: nn.Module) -> nn.Module:
+    """``root`` with plain words in the place of the hub's values: a copy of it shall not copy the hub."""
+    for module in root.modules():
+        for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
+            node.meta.pop(NODE, None)
+            if isinstance(value := node.meta.get(VALUE), ir.Value):
+                node.meta[VALUE] = described(value)
+    return root
 
 
 def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:

@@ -1,0 +1,140 @@
+"""A recorded module as an exported program, its free dimensions declared under their names."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from isthmus.errors import Unsupported
+from isthmus.hub.model import Hub
+from isthmus.types import Blocker, Note, Options
+from isthmus.writers.torch.names import identifier, unique
+from isthmus.writers.torch.record import Recorded, record
+from isthmus.writers.torch.weights import dtype_of
+
+_FIRST = 3
+"""The least size of an example: 0 and 1 are special to torch.export."""
+
+
+def write_program(hub: Hub, path: Path | None, *, options: Options | None = None) -> Recorded:
+    """Write ``hub`` to ``path`` as an exported program, or nothing without a path; return the live module.
+
+    Raises errors.Unsupported with every blocker at once, and where torch.export will not take the module.
+    """
+    options = options or Options()
+    recorded = record(hub, trainable=options.trainable, options=options)
+    if path is None:
+        return recorded
+    program, notes = exported(recorded)
+    with _quiet():
+        torch.export.save(program, path)
+    return Recorded(recorded.hub.with_(notes=(*recorded.hub.notes, *notes)), recorded.module, recorded.stored)
+
+
+def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
+    """The program, and what is not as one would expect of it. Raises errors.Unsupported."""
+    sizes, dims = _free(recorded)
+    examples = tuple(_example(value, sizes) for value in recorded.hub.graph.inputs)
+    shapes = tuple(_axes(value, dims) for value in recorded.hub.graph.inputs)
+    try:
+        return _export(recorded.module, examples, shapes if dims else None), []
+    except _FAILURES as error:
+        if not dims:
+            raise _refused(error) from error
+    loose = tuple(_axes(value, dict.fromkeys(dims, Dim.AUTO)) for value in recorded.hub.graph.inputs)
+    try:
+        program = _export(recorded.module, examples, loose)
+    except _FAILURES as error:
+        raise _refused(error) from error
+    fell = sorted(set(_fallen(recorded, program)))
+    text = f"torch.export fixed the size of {', '.join(fell)}" if fell else "torch.export named the free dimensions"
+    return program, [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
+
+
+_FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.UserError)
+
+
+def _export(module: torch.nn.Module, examples: tuple[Any, ...], shapes: Any) -> ExportedProgram:
+    with _quiet():
+        return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+
+
+def _refused(error: Exception) -> Unsupported:
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return Unsupported(
+        "torch.export refuses this model:",
+        [Blocker("the model", line[:200])],
+        hint="write a .py instead, or keep the module in memory",
+    )
+
+
+def _free(recorded: Recorded) -> tuple[dict[str, int], dict[str, Any]]:
+    """The free dimensions of the inputs: sizes of an example, none like another, and what torch calls them."""
+    names = list(dict.fromkeys(d.value for v in recorded.hub.graph.inputs for d in v.shape or () if _is_named(d)))
+    limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
+    sizes: dict[str, int] = {}
+    dims: dict[str, Any] = {}
+    taken: list[str] = []
+    for at, name in enumerate(names):
+        limit = limits.get(name, {})
+        multiple, offset = limit.get("multiple", 1), limit.get("offset", 0)
+        steps = -(-(max(limit.get("min") or 0, _FIRST) - offset) // multiple) + at
+        sizes[name] = multiple * steps + offset
+        if limit.get("max"):
+            sizes[name] = min(sizes[name], limit["max"])
+        title = unique(identifier(str(name), otherwise="dim"), taken)
+        taken.append(title)
+        if multiple != 1 or offset:
+            dims[name] = Dim.AUTO
+        else:
+            dims[name] = Dim(title, **{k: v for k in ("min", "max") if (v := limit.get(k)) is not None})
+    return sizes, dims
+
+
+def _is_named(dim: Any) -> bool:
+    return not isinstance(dim, int) and dim.value is not None
+
+
+def _example(value: Any, sizes: Mapping[str, int]) -> torch.Tensor:
+    shape = [d if isinstance(d, int) else sizes.get(d.value, _FIRST) for d in value.shape or ()]
+    return torch.zeros(shape, dtype=dtype_of(value.dtype))
+
+
+def _axes(value: Any, dims: Mapping[str, Any]) -> dict[int, Any]:
+    axes = {
+        i: Dim.AUTO if d.value is None else dims[d.value]
+        for i, d in enumerate(value.shape or ())
+        if not isinstance(d, int)
+    }
+    return dict(axes)
+
+
+def _fallen(recorded: Recorded, program: ExportedProgram) -> Iterator[str]:
+    """Free dimensions that became sizes."""
+    holders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    for name, value in zip(program.graph_signature.user_inputs, recorded.hub.graph.inputs, strict=False):
+        made = holders[str(name)].meta["val"].shape
+        for size, dim in zip(made, value.shape or (), strict=True):
+            if _is_named(dim) and isinstance(size, int):
+                yield str(dim.value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch's exporter tells its own developers."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
