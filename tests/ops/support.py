@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import concurrent.futures
 import multiprocessing
 import sys
 import warnings
@@ -36,8 +35,8 @@ def run_all(workers: int) -> list[Result]:
     jobs = [(mode, part, 8 * workers) for mode in ("frozen", "plain") for part in range(8 * workers)]
     spawn = multiprocessing.get_context("spawn")
     # A process keeps every traced graph alive; a fresh one now and then keeps memory flat.
-    with concurrent.futures.ProcessPoolExecutor(workers, spawn, max_tasks_per_child=4) as pool:
-        return [result for results in pool.map(run_slice, jobs) for result in results]
+    with spawn.Pool(workers, maxtasksperchild=4) as pool:
+        return [result for results in pool.imap(run_slice, jobs) for result in results]
 
 
 def page(results: Iterable[Result], trips: dict[str, bool], known: dict[str, Limit]) -> str:

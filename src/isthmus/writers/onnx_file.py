@@ -6,7 +6,7 @@ followed by one field a weight whose content streams from where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,10 +31,12 @@ _PAGE_FROM = 1 << 20
 
 def write_file(model: ir.Model, path: Path, *, external_from: int) -> None:
     """Write ``model`` to ``path``; where its weights have ``external_from`` bytes or more, to ``<name>.data`` too."""
-    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    # A tensor may bear another name than the value that it is the content of, or none: the value's is what nodes use.
+    weights = {name: v.const_value for name, v in model.graph.initializers.items() if v.const_value is not None}
+    tensors = list(weights.values())
     outside = path.with_name(f"{path.name}.data")
     external = sum(tensor.nbytes for tensor in tensors) >= external_from
-    heads = _beside(tensors, outside) if external else [_head(tensor) for tensor in tensors]
+    heads = _beside(weights, outside) if external else [_head(name, tensor) for name, tensor in weights.items()]
     shell = _without_weights(model)
     graph = shell.graph.SerializeToString(deterministic=True)
     shell.ClearField("graph")
@@ -49,12 +51,13 @@ def write_file(model: ir.Model, path: Path, *, external_from: int) -> None:
             _write_tensor(file, tensor, head)
 
 
-def _head(tensor: ir.TensorProtocol) -> onnx.TensorProto:
+def _head(name: str, tensor: ir.TensorProtocol) -> onnx.TensorProto:
     """The tensor's name, type and shape; its content too where that has no raw form."""
     if tensor.dtype == ir.DataType.STRING:
         proto: onnx.TensorProto = ir.serde.serialize_tensor(tensor)
+        proto.name = name
         return proto
-    return onnx.TensorProto(name=tensor.name, data_type=tensor.dtype.value, dims=tensor.shape.numpy())
+    return onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=tensor.shape.numpy())
 
 
 def _streams(tensor: ir.TensorProtocol, head: onnx.TensorProto) -> bool:
@@ -77,16 +80,16 @@ def _write_content(file: BinaryIO, tensor: ir.TensorProtocol) -> None:
     if tensor.nbytes:
         start = file.tell()
         file.flush()
-        tensor.tofile(file)
+        tensor.tofile(file)  # type: ignore[attr-defined] # every tensor class of onnx-ir has it, its protocol has not
         file.seek(start + tensor.nbytes)
 
 
-def _beside(tensors: Sequence[ir.TensorProtocol], path: Path) -> list[onnx.TensorProto]:
+def _beside(weights: Mapping[str, ir.TensorProtocol], path: Path) -> list[onnx.TensorProto]:
     """Write the large ones to ``path``, in order, and return what the model says of each."""
     heads = []
     with path.open("wb") as file:
-        for tensor in tensors:
-            head = _head(tensor)
+        for name, tensor in weights.items():
+            head = _head(name, tensor)
             if tensor.nbytes > _SMALL and tensor.dtype != ir.DataType.STRING:
                 step = _PAGE if tensor.nbytes >= _PAGE_FROM else _ALIGNMENT
                 file.write(b"\0" * (-file.tell() % step))
