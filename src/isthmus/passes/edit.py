@@ -40,6 +40,8 @@ class Editor:
     def initializer(self, tensor: ir.TensorProtocol, wish: str, *, exact: bool = False) -> ir.Value:
         """``tensor`` as an initializer; ``exact`` takes the name as it is, which the caller has freed."""
         name = wish if exact else self.names.fresh(wish)
+        if tensor.name is None:
+            tensor.name = name
         value = ir.Value(
             name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor
         )
