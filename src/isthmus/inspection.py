@@ -12,7 +12,6 @@ from isthmus.errors import UsageError
 from isthmus.source import Source
 from isthmus.types import Options, Signature, Summary, TensorSpec
 
-
 _TORCH_FORMATS = {"torch": "PyTorch module", "torch.pt2": "PyTorch exported program", "torchscript": "TorchScript"}
 
 
