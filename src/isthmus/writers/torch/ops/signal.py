@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import onnx_ir as ir
@@ -48,19 +47,18 @@ def stft(c, signal, frame_step: Host, window=None, frame_length: Host = None, *,
 
 
 @lower("HannWindow")
-def hann_window(c, size: Host, *, output_datatype, periodic):
-    return _window(c, torch.hann_window, size, output_datatype, periodic)
+def hann_window(size: Host, *, output_datatype, periodic):
+    return _window(size, (0.5, 0.5, 0.0), output_datatype, periodic)
 
 
 @lower("HammingWindow")
-def hamming_window(c, size: Host, *, output_datatype, periodic):
-    # of the two numbers that go by this name, ONNX has the exact one
-    return _window(c, torch.hamming_window, size, output_datatype, periodic, alpha=25 / 46, beta=21 / 46)
+def hamming_window(size: Host, *, output_datatype, periodic):
+    return _window(size, (25 / 46, 21 / 46, 0.0), output_datatype, periodic)
 
 
 @lower("BlackmanWindow")
-def blackman_window(c, size: Host, *, output_datatype, periodic):
-    return _window(c, torch.blackman_window, size, output_datatype, periodic)
+def blackman_window(size: Host, *, output_datatype, periodic):
+    return _window(size, (0.42, 0.5, 0.08), output_datatype, periodic)
 
 
 @lower("MelWeightMatrix")
@@ -107,10 +105,13 @@ def _parts(y: Any) -> Any:
     return torch.view_as_real(torch.resolve_conj(y))
 
 
-def _window(
-    c: Context, make: Callable[..., Any], size: Any, output_datatype: int, periodic: int, **numbers: float
-) -> Any:
-    window = call(c, make, host_scalar(size), periodic=bool(periodic), **numbers, dtype=torch.float64)
+def _window(size: Any, weights: tuple[float, float, float], output_datatype: int, periodic: int) -> Any:
+    """a0 - a1 cos(2πn/N) + a2 cos(4πn/N), with N one less where the window is symmetric."""
+    count = host_scalar(size)
+    angle = torch.arange(count, dtype=torch.float64) * (2 * math.pi) / (count if periodic else count - 1)
+    a0, a1, a2 = weights
+    window = a0 - a1 * torch.cos(angle)
+    window = window + a2 * torch.cos(2 * angle) if a2 else window
     return window.to(dtype_of(D(output_datatype)))
 
 
