@@ -44,7 +44,10 @@ def reshape(c, x, shape: Host, *, allowzero):
     if not allowzero:
         shape = _zeros_copied(c, shape, tensor_of(c, dims(c, x)))
     length = c.shape(1)[0]
-    return x.reshape(host_list(c, shape, length) if isinstance(length, int) else shape.tolist())
+    if not isinstance(length, int):
+        return x.reshape(shape.tolist())
+    rest = product(dims(c, x)) // (-shape.prod()).clamp_min(1)  # what -1 stands for, so that no size is negative
+    return x.reshape(host_list(c, torch.where(shape == -1, rest, shape), length))
 
 
 def _zeros_copied(c: Context, shape: Any, source: Any) -> Any:
