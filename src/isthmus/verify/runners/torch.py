@@ -232,7 +232,9 @@ def _placeholder(exported: Any, name: str) -> TensorSpec:
 
 
 def _onnx_name(torch_name: str) -> str:
-    """``float8_e4m3fn`` → ``float8e4m3fn``; the others are spelled alike."""
+    """``float8_e4m3fn`` → ``float8e4m3fn``, ``float8_e8m0fnu`` → ``float8e8m0``; the others are spelled alike."""
+    if torch_name == "float8_e8m0fnu":
+        return "float8e8m0"
     return torch_name.replace("float8_", "float8") if torch_name.startswith("float8") else torch_name
 
 
