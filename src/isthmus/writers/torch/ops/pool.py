@@ -148,7 +148,7 @@ def average_pool(c, x, *, auto_pad, ceil_mode, count_include_pad, dilations, ker
         return in_float32(lambda x: _pooled(AVG_POOL[window.rank], x, window, margins, **options), x, dtype=c.dtype())
     paddings = _paddings(c, x, window, auto_pad, pads, ceil_mode)
     counted = plain if count_include_pad else [(0, 0)] * window.rank
-    if paddings == [(0, 0)] * window.rank:
+    if equal_ends(paddings) == [0] * window.rank:
         return in_float32(lambda x: _mean(x, window), x, dtype=c.dtype())
     count = counts(window, paddings, sizes, counted, x)
     share = window.taps / count

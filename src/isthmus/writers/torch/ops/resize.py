@@ -67,7 +67,7 @@ def resize(
     ]
     if not changed:
         return x
-    if how.coordinates == "align_corners" and not all(map(_aligned_alike, changed)):
+    if how.coordinates == "align_corners" and not all(_aligned_alike(c, axis) for axis in changed):
         c.refuse(
             "scale times length is not known to be a whole number, and there ONNX's own cases and its runtimes"
             " align corners differently: PyTorch has one way only",
@@ -220,13 +220,13 @@ def _exact(axis: Axis) -> bool:
     return isinstance(axis.scale, float) and axis.scale.is_integer()
 
 
-def _aligned_alike(axis: Axis) -> bool:
+def _aligned_alike(c: Context, axis: Axis) -> bool:
     """Whether corners can be aligned in one way only.
 
     By ONNX's text, ONNX Runtime and PyTorch the last element lies at the last index; in ONNX's cases at scale times
     length, less one, which need not be whole. A free length is taken as the runtimes take it.
     """
-    if axis.by_size or (not isinstance(axis.length, int) and isinstance(axis.scale, float)):
+    if axis.by_size or (not isinstance(c.shape()[axis.axis], int) and isinstance(axis.scale, float)):
         return True
     return axis.known and bool(np.isclose(axis.scale * axis.length, axis.resized, rtol=1e-6, atol=0))
 
