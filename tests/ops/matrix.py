@@ -1,4 +1,4 @@
-"""One operator, many attributes: a one-node model on ONNX Runtime and through the TensorFlow writer.
+"""One operator, many attributes: a one-node model on ONNX Runtime and through a writer.
 
 ``free`` declares every dimension of every input as its own free dimension; ``frozen`` and ``plain`` are those of
 ``cases``; ``open`` is frozen with the remaining input's dimensions free, as exporters write models.
@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 Form = Literal["frozen", "plain", "free", "open"]
 FORMS: tuple[Form, ...] = ("frozen", "plain", "free")
+
+
+WRITERS = tuple(os.environ.get("ISTHMUS_WRITERS", "tensorflow").split(","))
+"""Whom the cases hold to ONNX Runtime: ``ISTHMUS_WRITERS=torch pytest tests/ops`` asks the PyTorch writer."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,13 @@ def on_onnxruntime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list
 def agrees(
     node: Node, form: Form, *, rtol: float = 1e-5, atol: float = 1e-6, expected: Sequence[Any] | None = None
 ) -> None:
-    """Demand that TensorFlow gives what ONNX Runtime gives, or ``expected`` where it is given."""
-    from conformance import run_tensorflow
+    """Demand that every writer in ``WRITERS`` gives what ONNX Runtime gives, or ``expected`` where it is given."""
+    from conformance import RUN
 
     if expected is None:
         expected = on_onnxruntime(node.model("plain"), node.arrays())
-    outputs = run_tensorflow(node.model(form), node.feeds(form))
-    for golden, made in zip(expected, outputs, strict=True):
+    made_by = [RUN[writer](node.model(form), node.feeds(form)) for writer in WRITERS]
+    for golden, made in ((g, m) for outputs in made_by for g, m in zip(expected, outputs, strict=True)):
         golden = np.asarray(golden)
         assert made.shape == golden.shape, f"shape {made.shape}, ONNX Runtime gives {golden.shape}"
         if golden.dtype.kind in "OUS":

@@ -1,11 +1,11 @@
-"""Run a hub on ONNX Runtime: channels-last nodes are turned back into Transpose, operator, Transpose first."""
+"""Run a hub on ONNX Runtime: nodes of our own domains are turned back into operators of ONNX first."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.model import CHANNELS_LAST, Hub
+from isthmus.hub.model import CHANNELS_LAST, LAYER, Hub
 from isthmus.passes.edit import Editor, attribute, rank
 from isthmus.passes.layout.anchors import RULES
 from isthmus.passes.layout.perms import inverse, last_perm, weight_perm
@@ -19,6 +19,8 @@ def channels_first(model: ir.Model) -> ir.Model:
     model.ir_version = max(model.ir_version, 10)
     edit = Editor(model)
     for node in list(model.graph.all_nodes()):
+        if node.domain == LAYER:
+            _spell_out(edit, node)
         if node.domain != CHANNELS_LAST:
             continue
         assert node.op_type in RULES
@@ -45,7 +47,22 @@ def channels_first(model: ir.Model) -> ir.Model:
             after.replace_input_with(0, out)
             last.type, last.shape, out.shape = out.type, out.shape, None
     model.opset_imports.pop(CHANNELS_LAST, None)
+    model.opset_imports.pop(LAYER, None)
     return model
+
+
+def _spell_out(edit: Editor, node: ir.Node) -> None:
+    """A Linear as the operators that it is made of."""
+    x, weight, *bias = node.inputs
+    if not attribute(node, "transposed"):
+        weight = edit.before(node, "Transpose", [weight], {"perm": [1, 0]})
+    zero = edit.constant(np.zeros(1, weight.dtype.numpy()), "zero")
+    product = edit.before(node, "MatMul", [x, weight])
+    node.domain, node.op_type = "", "Add"
+    node.attributes.clear()
+    node.resize_inputs(2)
+    node.replace_input_with(0, product)
+    node.replace_input_with(1, bias[0] if bias else zero)
 
 
 def run(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from isthmus.hub.model import ROLE
 from isthmus.lower.walk import Refusal
 from isthmus.writers.torch import host
 from isthmus.writers.torch.recorder import Recorder, put_tensor
-from isthmus.writers.torch.weights import held_dtype, role_of, tensor_of
+from isthmus.writers.torch.weights import Role, held_dtype, role_of, tensor_of
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,15 @@ class TorchBackend:
         if (held := self.stored.get(str(value.name))) is not None:  # in a layer: a tied weight
             proxy = recorder.attribute(held.key)
             return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
-        role = role_of(value, marked=self._marked)
+        role = self.role(value)
         path = recorder.paths.choose(value.name or "value")
         put_tensor(recorder.root, path, tensor, role=role)
         self.note(value, path)
         return recorder.attribute(path)
+
+    def role(self, value: ir.Value) -> Role:
+        """What an initializer is in the module."""
+        return role_of(value, marked=self._marked)
 
     def note(self, value: ir.Value, path: str, perm: tuple[int, ...] | None = None) -> None:
         """Keep in mind where a weight went, and in which order its axes are stored there."""

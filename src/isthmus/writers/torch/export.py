@@ -77,7 +77,7 @@ def _refused(error: Exception) -> Unsupported:
 
 def _free(recorded: Recorded) -> tuple[dict[str, int], dict[str, Any]]:
     """The free dimensions of the inputs: sizes of an example, none like another, and what torch calls them."""
-    names = list(dict.fromkeys(d.value for v in recorded.hub.graph.inputs for d in v.shape or () if _is_named(d)))
+    names = list(dict.fromkeys(n for v in recorded.hub.graph.inputs for d in v.shape or () if (n := _name_of(d))))
     limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
     sizes: dict[str, int] = {}
     dims: dict[str, Any] = {}
@@ -98,8 +98,9 @@ def _free(recorded: Recorded) -> tuple[dict[str, int], dict[str, Any]]:
     return sizes, dims
 
 
-def _is_named(dim: Any) -> bool:
-    return not isinstance(dim, int) and dim.value is not None
+def _name_of(dim: Any) -> str | None:
+    """The name of a free dimension; None for a size and for one without a name."""
+    return None if isinstance(dim, int) else dim.value
 
 
 def _example(value: Any, sizes: Mapping[str, int]) -> torch.Tensor:
@@ -122,8 +123,8 @@ def _fallen(recorded: Recorded, program: ExportedProgram) -> Iterator[str]:
     for name, value in zip(program.graph_signature.user_inputs, recorded.hub.graph.inputs, strict=False):
         made = holders[str(name)].meta["val"].shape
         for size, dim in zip(made, value.shape or (), strict=True):
-            if _is_named(dim) and isinstance(size, int):
-                yield str(dim.value)
+            if (free := _name_of(dim)) and isinstance(size, int):
+                yield free
 
 
 @contextlib.contextmanager

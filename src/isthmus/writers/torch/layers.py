@@ -52,17 +52,19 @@ def _home(c: Context, backend: TorchBackend, weights: Mapping[str, ir.Value]) ->
 
     A source of PyTorch's names its parameters itself; names of other sources may become others.
     """
-    prefixes = set()
+    prefixes: set[str | None] = set()
     for leaf, value in weights.items():
-        prefix, _, last = str(value.name).rpartition(".")
-        prefixes.add(prefix if last == leaf else None)
+        parent, _, last = str(value.name).rpartition(".")
+        prefixes.add(parent if last == leaf else None)
     prefix = next(iter(prefixes)) if len(prefixes) == 1 else None
+    if prefix == "" or any(backend.role(value) == "constant" for value in weights.values()):
+        return None  # the model itself would be the layer; or no weights of the source
     if prefix:
         held = backend.names_below(prefix)
         return prefix if held == {str(v.name) for v in weights.values()} else None
     if any(value.metadata_props.get(ROLE) for value in weights.values()):
         return None
-    if any(len(value.uses()) > 1 for value in weights.values()):
+    if any("." in str(value.name) or len(value.uses()) > 1 for value in weights.values()):
         return None
     title = _SUFFIX.sub("", str(weights["weight"].name)) if "weight" in weights else ""
     place = where(c.node).module or title or c.node.name or c.node.op_type.lower()

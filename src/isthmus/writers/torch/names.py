@@ -48,6 +48,13 @@ def unique(name: str, taken: Collection[str]) -> str:
     return candidate
 
 
+def _other(path: str, taken: Collection[str]) -> str:
+    """A last step for ``path`` that makes it one of its own."""
+    parent, dot, last = path.rpartition(".")
+    free = unique(f"{parent}{dot}{f'part_{last}' if last.isdigit() else last}", taken)
+    return free.rpartition(".")[2]
+
+
 class Paths:
     """Hands out dotted paths for weights and modules; no path is given twice, none runs through a weight."""
 
@@ -63,8 +70,11 @@ class Paths:
         for depth in range(1, len(parts)):  # a step may be a weight's name already
             step = ".".join(parts[:depth])
             if step in self._leaves:
-                parts[depth - 1] = unique(step, self._leaves).rpartition(".")[2]
-        path = unique(".".join(parts), self._leaves | self._inner)
+                parts[depth - 1] = _other(step, self._leaves)
+        path = ".".join(parts)
+        if path in self._leaves or path in self._inner:
+            parts[-1] = _other(path, self._leaves | self._inner)
+            path = ".".join(parts)
         self._leaves.add(path)
         steps = path.split(".")
         self._inner.update(".".join(steps[:depth]) for depth in range(1, len(steps)))

@@ -118,7 +118,6 @@ def _helpers(functions: Iterable[Any]) -> list[str]:
             return
         texts[name] = ""
         tree = ast.parse(textwrap.dedent(inspect.getsource(plain)))
-        constants = []
         for used in _globals(plain):
             value = plain.__globals__.get(used)
             if isinstance(value, FunctionType) and is_helper(value):
@@ -128,7 +127,7 @@ def _helpers(functions: Iterable[Any]) -> list[str]:
         definition = tree.body[0]
         assert isinstance(definition, ast.FunctionDef)
         definition.decorator_list = []
-        texts[name] = "\n".join([*constants, ast.unparse(definition)])
+        texts[name] = ast.unparse(definition)
         texts[name] = texts.pop(name)
 
     for function in functions:

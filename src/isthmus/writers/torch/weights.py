@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
@@ -50,6 +51,11 @@ HELD: Mapping[ir.DataType, torch.dtype] = MappingProxyType(
     }
 )
 """Types that PyTorch has not, and what holds their values inside of a model: never at its border."""
+
+_MADE = re.compile(r"(?:val_\d+|lifted_tensor_|_?tensor_constant\d)")
+"""Names that PyTorch's exporter gives to constants of its own, where the file does not tell them from weights."""
+
+_STATISTIC = re.compile(r"(?:.*[./])?(?:running_mean|running_var|moving_mean|moving_variance)\Z")
 
 Role = Literal["parameter", "buffer", "constant"]
 
@@ -103,6 +109,8 @@ def role_of(value: ir.Value, *, marked: bool) -> Role:
         return "parameter" if trains else "buffer"
     if mark or marked:
         return "buffer" if mark == "buffer" else "constant"
+    if _MADE.match(value.name or ""):
+        return "constant"
     if is_running_statistic(value):
         return "buffer"
     return "parameter" if trains and len(tensor.shape) > 0 else "constant"
@@ -110,5 +118,7 @@ def role_of(value: ir.Value, *, marked: bool) -> Role:
 
 def is_running_statistic(value: ir.Value) -> bool:
     """Whether an initializer is only ever a batch normalization's mean or variance."""
+    if _STATISTIC.match(value.name or ""):
+        return True
     uses = list(value.uses())
     return bool(uses) and all(node.op_type == "BatchNormalization" and index in (3, 4) for node, index in uses)

@@ -1,0 +1,114 @@
+"""A recorded module: sizes stay on the host, layers are PyTorch's, weights keep their names and bits."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from isthmus.errors import Unsupported
+from isthmus.readers.onnx import read_onnx
+from isthmus.types import Options
+from isthmus.writers.torch.export import exported
+from isthmus.writers.torch.record import Recorded, record
+from isthmus.writers.torch.source import source
+
+pytestmark = pytest.mark.torch
+
+
+def recorded(text: str, **weights: np.ndarray) -> Recorded:
+    """A model in ONNX's text form, with further initializers."""
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]>\n{text}')
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in weights.items())
+    return record(read_onnx(model, options=Options(verify=False)))
+
+
+FLAT = """net (float[n, c, 4] x) => (float[a, b] y, int64[1] s) <int64[1] zero = {0}, int64[1] rest = {-1}>
+{
+    shape = Shape (x)
+    first = Gather <axis = 0> (shape, zero)
+    second = Shape <start = 1, end = 2> (x)
+    wide = Add (second, second)
+    target = Concat <axis = 0> (first, rest)
+    y = Reshape (x, target)
+    s = Mul (wide, first)
+}"""
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (5, 1)])
+def test_sizes_are_numbers_until_a_tensor_is_wanted(sizes: tuple[int, int]) -> None:
+    made = recorded(FLAT)
+    x = torch.randn(*sizes, 4)
+    for way in (made.call, made.eager):
+        outputs = way({"x": x})
+        assert torch.equal(outputs["y"], x.reshape(sizes[0], -1))
+        assert outputs["s"].tolist() == [2 * sizes[0] * sizes[1]]
+    assert "torch.tensor([" in source(made)[0]
+    assert source(made)[0].count("x.reshape(x.size(0), -1)") == 1
+
+
+def test_free_dimensions_keep_their_names_in_a_program() -> None:
+    program, notes = exported(recorded(FLAT))
+    assert not notes
+    assert {str(s) for s in program.range_constraints} and len(program.range_constraints) == 2
+    x = torch.randn(7, 5, 4)
+    assert program.module()(x)[0].shape == (7, 20)
+
+
+def test_layers_are_made_of_weights_under_their_own_names() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(3, 4)).astype(np.float32)
+    bias = rng.normal(size=4).astype(np.float32)
+    made = recorded(
+        "net (float[n, 3] x) => (float[n, 4] y) { p = MatMul (x, head_weight)\n y = Add (p, head_bias) }",
+        head_weight=weight,
+        head_bias=bias,
+    )
+    layer = next(m for m in made.module.modules() if isinstance(m, torch.nn.Linear))
+    assert torch.equal(layer.weight, torch.from_numpy(weight.T))
+    key, perm = made.stored["head_weight"].key, made.stored["head_weight"].perm
+    assert perm == (1, 0) and torch.equal(made.module.state_dict()[key].permute(perm), torch.from_numpy(weight))
+    assert all(p.requires_grad for p in made.module.parameters())
+
+
+def test_a_padding_that_is_not_even_is_no_layer() -> None:
+    weight = np.ones((1, 1, 3, 3), np.float32)
+    text = "net (float[n, 1, 5, 5] x) => (float[n, 1, a, b] y) { y = Conv <pads = [0, 0, 1, 2]> (x, stem.weight) }"
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]>\n{text.replace("stem.weight", "w")}')
+    model.graph.node[0].input[1] = "stem.weight"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "stem.weight"))
+    made = record(read_onnx(model, options=Options(verify=False)))
+    assert not [m for m in made.module.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert list(made.module.state_dict()) == ["stem.weight"]
+    assert made.call({"x": torch.ones(2, 1, 5, 5)})["y"].shape == (2, 1, 4, 5)
+
+
+def test_types_that_pytorch_has_not_are_refused_together() -> None:
+    with pytest.raises(Unsupported, match="no string tensors") as refusal:
+        recorded(
+            "net (string[n] x, string[n] z) => (string[n] y, string[n] w) { y = Identity (x) \n w = Identity (z) }"
+        )
+    assert len(refusal.value.blockers) == 4
+
+
+def test_a_module_can_be_copied_and_trained() -> None:
+    made = recorded(
+        "net (float[n, 3] x) => (float[n, 2] y) { h = MatMul (x, w)\n y = Relu (h) }",
+        w=np.full((3, 2), 0.1, np.float32),
+    )
+    module = copy.deepcopy(made.module)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    x, losses = torch.ones(4, 3), []
+    for _ in range(5):
+        loss = ((module(x) - 1) ** 2).mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    compiled = torch.compile(made.module, backend="eager")
+    assert torch.allclose(compiled(x), made.module(x))
