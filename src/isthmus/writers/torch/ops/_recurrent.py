@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +52,12 @@ def activations_of(
             c.refuse(f"{name!r} is no activation function of ONNX")
         alpha = next(given_alpha, _ALPHA[name]) if name in _ALPHA else 0.0
         beta = next(given_beta, _BETA[name]) if name in _BETA else 0.0
-        made.append(functools.partial(_SHAPED[name], a=alpha, b=beta))
+        made.append(_bound(_SHAPED[name], alpha, beta))
     return made
+
+
+def _bound(function: Callable[[Any, float, float], Any], alpha: float, beta: float) -> Activation:
+    return lambda x: function(x, alpha, beta)
 
 
 def clipped(x: Any, clip: float | None) -> Any:

@@ -135,7 +135,7 @@ def seen(x: Any, axis: int, kernel: int, stride: int, dilation: int) -> Any:
     return windows if dilation == 1 else windows[..., ::dilation]
 
 
-def short(values: Sequence[int]) -> Any:
+def short(values: Sequence[float]) -> Any:
     """One number where all are equal, as a person writes it."""
     return values[0] if len(set(values)) == 1 else tuple(values)
 

@@ -149,7 +149,9 @@ def col2im(c, x, image_shape: Host, block_shape: Host, *, dilations, pads, strid
 
 def _summed(c: Context, x: Any, image: Any, block: Any, margins: Any, strides: Any, dilations: Any) -> Any:
     """The columns added up where they stand in the image: for more axes than F.fold takes."""
-    flat, counts, places = None, None, []
+    flat: Any = None
+    counts: Any = None
+    places: list[Any] = []
     for axis, (begin, end) in enumerate(margins):
         extent = (block[axis] - 1) * dilations[axis] + 1
         columns = (image[axis] + begin + end - extent) // strides[axis] + 1

@@ -83,6 +83,9 @@ def max_pool(c, x, *, auto_pad, ceil_mode, dilations, kernel_shape, pads, storag
         image, margins = padded(image, paddings, -math.inf), []
         within = [size + begin + end for size, (begin, end) in zip(sizes, paddings, strict=True)]
     if not c.wants(1):
+        if window.rank == 1 and not isinstance(sizes[0], int):
+            # max_pool1d would fix a free length when it is exported; N, C, L is an image of channels N, too
+            window, margins = _of_rows(window), [0, *margins] if margins else []
         y = _pooled(MAX_POOL[window.rank], image, window, margins, **options)
         return y.to(dtype_of(c.dtype())) if c.dtype().is_integer() else y
     made = _pooled(MAX_POOL[window.rank], image, window, margins, **options, return_indices=True)
@@ -91,13 +94,18 @@ def max_pool(c, x, *, auto_pad, ceil_mode, dilations, kernel_shape, pads, storag
     return made[0].to(dtype_of(c.dtype())), places + _planes(c, x, sizes)
 
 
+def _of_rows(window: Window) -> Window:
+    """A window along a line as one along the rows of an image."""
+    return Window((1, *window.kernel), (1, *window.strides), (1, *window.dilations))
+
+
 def _replaced(
     index: Any, within: Sequence[Size], begins: Sequence[Size], sizes: Sequence[Size], *, column_major: bool
 ) -> Any:
     """Indices in a padded plane, row by row, as indices in the plane itself, row by row or column by column."""
     if within is sizes and not column_major:
         return index
-    coordinates = []
+    coordinates: list[Any] = []
     for length, begin in zip(reversed(within), reversed(begins), strict=True):
         coordinates.insert(0, index % length - begin)
         index = index // length
