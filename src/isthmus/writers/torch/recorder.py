@@ -30,6 +30,7 @@ class _Frame:
     root: nn.Module
     lifted: dict[fx.Node, fx.Proxy] = field(default_factory=dict)
     captured: list[fx.Proxy] = field(default_factory=list)
+    sizes: dict[tuple[fx.Node, int], fx.Proxy] = field(default_factory=dict)
 
 
 class Recorder(TracerBase):
@@ -54,6 +55,16 @@ class Recorder(TracerBase):
         if self.current is not None:
             node.meta[NODE] = self.current
         return node
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any) -> fx.Proxy:
+        """As fx does; a size that was asked for already is not asked for again."""
+        if kind != "call_method" or target != "size" or len(args) != 2 or not isinstance(args[1], int):
+            return super().create_proxy(kind, target, args, kwargs, *rest, **named)
+        asked = self._frames[-1].sizes
+        key = (self.create_arg(args[0]), args[1])
+        if key not in asked:
+            asked[key] = super().create_proxy(kind, target, args, kwargs, *rest, **named)
+        return asked[key]
 
     def create_arg(self, a: Any) -> Any:
         """As fx does, and besides: numpy scalars, arrays of sizes, tensors of now, proxies of an outer graph."""

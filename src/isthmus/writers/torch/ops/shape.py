@@ -128,7 +128,19 @@ def expand(c, x, shape: Host):
     rank = max(len(given), len(wanted))
     wanted = [1] * (rank - len(wanted)) + wanted
     given = [1] * (rank - len(given)) + given
-    return x.expand([_broadcast(d, w) for d, w in zip(given, wanted, strict=True)])
+    same = _same_names(c, rank)
+    if any(not (s or isinstance(d, int) or isinstance(w, int)) for s, d, w in zip(same, given, wanted, strict=True)):
+        return torch.broadcast_tensors(x, x.new_empty(()).expand(wanted))[0]  # nobody knows which of two sizes is 1
+    return x.expand([-1 if s else _broadcast(d, w) for s, d, w in zip(same, given, wanted, strict=True)])
+
+
+def _same_names(c: Context, rank: int) -> list[bool]:
+    """The free dimensions that keep their names, hence their sizes; a graph output's names prove nothing."""
+    made = c.output_shape()
+    if made is None or c.node.outputs[0].is_graph_output() or len(made) != rank:
+        return [False] * rank
+    own = [None] * (rank - c.rank()) + list(c.shape())
+    return [isinstance(d, str) and d == m for d, m in zip(own, made, strict=True)]
 
 
 def _broadcast(given: Any, wanted: Any) -> Any:
@@ -137,7 +149,7 @@ def _broadcast(given: Any, wanted: Any) -> Any:
         return wanted
     if isinstance(wanted, int):
         return given if wanted == 1 else wanted
-    return given if isinstance(given, int) else torch.sym_ite(given == 1, wanted, given)
+    return given
 
 
 @lower("Transpose")
