@@ -2,6 +2,7 @@
 
 Eagerly they are Python's. Recorded, a loop whose number of rounds is known and small is unrolled; any other one, and
 a choice, becomes one of PyTorch's own operators (``cond``, ``while_loop``, ``scan``), which export and differentiate.
+Those carry tensors only: a loop that carries sequences for a number of rounds met at run time stays Python's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from torch import fx
+from torch import fx, nn
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context, Subgraph
-from isthmus.writers.torch.ops._common import call, dim, dtype_of, host_scalar, positive
+from isthmus.writers.torch.ops._common import call, dim, dtype_of, host_scalar, leaf, positive
 from isthmus.writers.torch.ops._dims import is_known, larger
 from isthmus.writers.torch.ops._loops import apart, recorder_of, while_loop
 
@@ -45,13 +46,39 @@ def if_(c, cond: Host, *, then_branch, else_branch):
             made = _made(c, body)
             if any(value is None for value in made):
                 c.refuse("PyTorch's cond gives tensors: both branches must give a value")
-            return apart(made)
+            pairs = zip(made, body.graph.outputs, strict=True)
+            return [value if _is_sequence(output) else apart([value])[0] for value, output in pairs]
 
         return run
 
     bodies, captured = recorder.bodies([branch(then_branch), branch(else_branch)], 0)
-    made = call(c, torch.ops.higher_order.cond, cond.reshape([]), *bodies, captured)
+    if any(_is_sequence(value) for body in (then_branch, else_branch) for value in _captured(body)):
+        made = chosen(cond, *bodies, captured)
+    else:
+        made = call(c, torch.ops.higher_order.cond, cond.reshape([]), *bodies, captured)
     return _as_outputs(c, [made[i] for i in range(len(c.node.outputs))])
+
+
+@leaf
+def chosen(condition: torch.Tensor, then: nn.Module, otherwise: nn.Module, captured: Sequence[Any]) -> Any:
+    """One of two bodies, chosen by Python: PyTorch's cond hands no sequences to its branches."""
+    return (then if bool(condition) else otherwise)(*captured)
+
+
+def _is_sequence(value: ir.Value) -> bool:
+    return isinstance(value.type, ir.SequenceType | ir.OptionalType)
+
+
+def _captured(body: Subgraph) -> list[ir.Value]:
+    """The values that a body takes from the graphs around it."""
+    nodes = list(body.graph.all_nodes())
+    graphs = [body.graph, *(g for n in nodes for a in n.attributes.values() if (g := _graph(a)) is not None)]
+    inside = {value for graph in graphs for value in graph.inputs} | {v for node in nodes for v in node.outputs}
+    return [v for node in nodes for v in node.inputs if v is not None and v not in inside]
+
+
+def _graph(attribute: ir.Attr) -> ir.Graph | None:
+    return attribute.as_graph() if attribute.type == ir.AttributeType.GRAPH else None
 
 
 def _made(c: Context, body: Subgraph, *given: Any) -> list[Any]:
@@ -79,13 +106,14 @@ def loop(c, trips: Host = None, cond: Host = None, *initial, body):
     if recorder_of(c) is None:
         return _as_outputs(c, _run(c, trips, cond, initial, body))
     endless = (cond is None or is_known(cond)) and _never_ends(body)
-    sequences = any(isinstance(value, list) or value is None for value in initial)
+    sequences = any(_is_sequence(value) for value in (*body.graph.inputs[2:], *_captured(body)))
+    sequences = sequences or any(isinstance(value, list) or value is None for value in initial)
     if endless and is_known(trips) and isinstance(host_scalar(trips), int):
         rounds = max(host_scalar(trips), 0)
         if rounds * len(body.graph) <= (_UNROLLED_SEQUENCES if sequences else _UNROLLED):
             return _as_outputs(c, _unrolled(c, rounds, initial, body))
     if sequences:
-        c.refuse("PyTorch's while_loop carries tensors, no sequences, and the number of rounds is met at run time")
+        return _as_outputs(c, _recorded_in_python(c, trips, cond, initial, body))
     return _as_outputs(c, _recorded(c, trips, cond, initial, body, endless=endless))
 
 
@@ -146,6 +174,41 @@ def _element(c: Context, value: ir.Value) -> list[int | None]:
     if value.shape is None:
         c.refuse(f"the rank of {value.name!r} is not known: PyTorch collects elements of one rank")
     return [d if isinstance(d, int) else None for d in value.shape]
+
+
+def _recorded_in_python(c: Context, trips: Any, cond: Any, initial: Sequence[Any], body: Subgraph) -> list[Any]:
+    """By a loop of Python's, which runs, but which torch.export cannot follow: while_loop carries no sequences."""
+    if any(value is None for value in initial):
+        c.refuse("what a loop carries is absent at first, and the number of rounds is met at run time")
+    values = body.graph.outputs[1 + len(initial) :]
+
+    def step(i: Any, goes: Any, *state: Any) -> list[Any]:
+        return _made(c, body, i.reshape(_ones(body, 0)), goes.reshape(_ones(body, 1)), *state)
+
+    bodies, captured = recorder_of(c).bodies([step], 2 + len(initial))
+    limit = None if trips is None else host_scalar(trips)
+    goes = cond is None or is_known(cond) or cond.reshape([])
+    empty = [_zeros(c, [0, *(d if isinstance(d, int) else 0 for d in _element(c, v))], v) for v in values]
+    made = repeated(bodies[0], limit, goes, list(initial), empty, captured)
+    return [made[i] for i in range(len(initial) + len(values))]
+
+
+@leaf
+def repeated(
+    body: nn.Module,
+    limit: int | None,
+    goes: Any,
+    state: list[Any],
+    empty: list[torch.Tensor],
+    captured: Sequence[Any],
+) -> list[Any]:
+    """``state`` after ``body`` has been applied while it says so, ``limit`` times at most; then what it collected."""
+    rows: list[Any] = []
+    while bool(goes) and (limit is None or len(rows) < limit):
+        made = body(torch.tensor(len(rows)), torch.tensor(True), *state, *captured)
+        goes, state = made[0], list(made[1 : 1 + len(state)])
+        rows.append(made[1 + len(state) :])
+    return [*state, *(torch.stack([row[k] for row in rows]) if rows else zero for k, zero in enumerate(empty))]
 
 
 def _recorded(

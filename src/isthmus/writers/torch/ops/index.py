@@ -17,6 +17,8 @@ table = Lowerings()
 lower, alias = table.lower, table.alias
 
 _LAST = 2**63 - 1
+_FAR = 2**31 - 1
+"""A bound from here on means the end of an axis, however long it is."""
 
 
 @lower("Gather")
@@ -123,10 +125,10 @@ def _span(c: Context, x: Any, axis: int, begin: Any, stop: Any, stride: int) -> 
             begin = larger(begin, -dim(c, x, axis))  # ONNX clamps such a start to the first element
         begin, stop, stride = -(begin + 1), -(stop + 1), -stride
     length = c.shape()[axis]
-    if isinstance(begin, int) and (begin == 0 or (isinstance(length, int) and begin <= -length)):
+    if isinstance(begin, int) and (begin == 0 or begin <= (-length if isinstance(length, int) else -_FAR)):
         begin = None
-    if isinstance(stop, int) and stop >= (length if isinstance(length, int) else 2**31 - 1):
-        stop = None
+    if isinstance(stop, int):
+        stop = None if stop >= (length if isinstance(length, int) else _FAR) else max(stop, -_LAST)
     return slice(begin, stop, None if stride == 1 else stride)
 
 

@@ -9,14 +9,17 @@ An optional is its value, or None where it is empty.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import call, dim, host_list, host_scalar, leaf, positive
 from isthmus.writers.torch.ops._dims import is_known
+from isthmus.writers.torch.ops._loops import recorder_of
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -102,8 +105,10 @@ def split_to_sequence(c, x, split: Host = None, *, axis, keepdims):
         if not (isinstance(chunk, int) and isinstance(length, int)):
             return call(c, list, x.split(chunk, axis))
         sizes = [min(chunk, length - at) for at in range(0, length, chunk)]
-    else:
+    elif is_known(split) or isinstance(c.shape(1)[0], int):
         sizes = host_list(c, split)
+    else:
+        return call(c, list, x.split(split.tolist(), axis))
     if not sizes:
         return []
     pieces = x.split(sizes, axis)
@@ -120,14 +125,29 @@ def concat_from_sequence(c, sequence, *, axis, new_axis):
 @lower("SequenceMap")
 def sequence_map(c, sequence, *others, body):
     """The body, once an element; operands that are tensors are the same each time."""
-    if not isinstance(sequence, list):
-        c.refuse("the length of the sequence is met at run time: PyTorch records one call an element")
+    if not isinstance(sequence, list) and recorder_of(c) is not None:
+        bodies, captured = recorder_of(c).bodies([body.__call__], 1 + len(others))
+        columns = mapped(bodies[0], sequence, others, captured, c.outputs)
+        return columns[0] if c.outputs == 1 else tuple(columns[k] for k in range(c.outputs))
     rows = [
         body(element, *(other[i] if isinstance(other, list) else other for other in others))
         for i, element in enumerate(sequence)
     ]
     made = tuple([row[k] for row in rows] for k in range(c.outputs))
     return made[0] if c.outputs == 1 else made
+
+
+@leaf
+def mapped(
+    body: nn.Module, sequence: list[torch.Tensor], others: Sequence[Any], captured: Sequence[Any], outputs: int
+) -> list[list[torch.Tensor]]:
+    """What ``body`` gives for each element, one list an output; lists among ``others`` go along with it."""
+    columns: list[list[torch.Tensor]] = [[] for _ in range(outputs)]
+    for i, element in enumerate(sequence):
+        made = body(element, *(other[i] if isinstance(other, list) else other for other in others), *captured)
+        for column, value in zip(columns, made, strict=True):
+            column.append(value)
+    return columns
 
 
 @lower("Optional", ignore=("type",))
