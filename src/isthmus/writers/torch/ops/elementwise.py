@@ -54,7 +54,11 @@ def absolute(c, x):
 
 @lower("Sign")
 def sign(c, x):
-    return (x != 0).to(dtype_of(c.dtype())) if c.dtype() in WIDE_UNSIGNED else torch.sign(x)
+    if c.dtype() in WIDE_UNSIGNED:
+        return (x != 0).to(dtype_of(c.dtype()))
+    if c.dtype().is_integer():
+        return torch.sign(x)
+    return torch.where(torch.isnan(x), x, torch.sign(x))  # PyTorch alone takes NaN for 0
 
 
 @lower("Erf")
