@@ -53,7 +53,7 @@ def if_(c, cond: Host, *, then_branch, else_branch):
 
     bodies, captured = recorder.bodies([branch(then_branch), branch(else_branch)], 0)
     if any(_is_sequence(value) for body in (then_branch, else_branch) for value in _captured(body)):
-        made = chosen(cond, *bodies, captured)
+        made = chosen(cond, bodies[0], bodies[1], captured)
     else:
         made = call(c, torch.ops.higher_order.cond, cond.reshape([]), *bodies, captured)
     return _as_outputs(c, [made[i] for i in range(len(c.node.outputs))])
