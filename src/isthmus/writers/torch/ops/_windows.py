@@ -145,15 +145,16 @@ def steps(count: Size, like: Any) -> Any:
     return torch.arange(count) if isinstance(count, int) else torch.arange(count, device=like.device)
 
 
-def counts(
-    window: Window, paddings: Sequence[Padding], sizes: Sequence[Size], within: Sequence[Padding], like: Any
-) -> Any:
-    """How many elements of each window fall on the input widened by ``within``: float32, of the windows' shape."""
+def counts(window: Window, paddings: Sequence[Padding], sizes: Sequence[int], within: Sequence[Padding]) -> Any:
+    """How many elements of each window fall on the input widened by ``within``: float32, of the windows' shape.
+
+    All sizes are known.
+    """
     total: Any = None
     for axis, (size, (begin, end), (more, most)) in enumerate(zip(sizes, paddings, within, strict=True)):
         windows = outputs_of(size + begin + end, window.extents[axis], window.strides[axis])
-        starts = steps(windows, like) * window.strides[axis] - begin
-        taps = steps(window.kernel[axis], like) * window.dilations[axis]
+        starts = torch.arange(windows) * window.strides[axis] - begin
+        taps = torch.arange(window.kernel[axis]) * window.dilations[axis]
         at = starts.unsqueeze(1) + taps
         inside = ((at >= -more) & (at < size + most)).sum(1)
         inside = inside.to(torch.float32).reshape([-1, *[1] * (window.rank - 1 - axis)])

@@ -21,6 +21,7 @@ from isthmus.writers.torch.ops._windows import (
     ceiled,
     counts,
     equal_ends,
+    known,
     padded,
     paddings_of,
     seen,
@@ -91,7 +92,8 @@ def max_pool(c, x, *, auto_pad, ceil_mode, dilations, kernel_shape, pads, storag
     made = _pooled(MAX_POOL[window.rank], image, window, margins, **options, return_indices=True)
     begins = [0] * window.rank if within is sizes else [begin for begin, _ in paddings]
     places = _replaced(made[1], within, begins, sizes, column_major=bool(storage_order))
-    return made[0].to(dtype_of(c.dtype())), places + _planes(c, x, sizes)
+    best = made[0].to(dtype_of(c.dtype())) if c.dtype().is_integer() else made[0]
+    return best, places + _planes(c, x, sizes)
 
 
 def _of_rows(window: Window) -> Window:
@@ -158,9 +160,17 @@ def average_pool(c, x, *, auto_pad, ceil_mode, count_include_pad, dilations, ker
     counted = plain if count_include_pad else [(0, 0)] * window.rank
     if equal_ends(paddings) == [0] * window.rank:
         return in_float32(lambda x: _mean(x, window), x, dtype=c.dtype())
-    count = counts(window, paddings, sizes, counted, x)
-    share = window.taps / count
-    return in_float32(lambda x: _mean(padded(x, paddings), window) * share, x, dtype=c.dtype())
+    if known(sizes):
+        share = window.taps / counts(window, paddings, sizes, counted)
+        return in_float32(lambda x: _mean(padded(x, paddings), window) * share, x, dtype=c.dtype())
+
+    def shared(x: Any) -> Any:
+        """The sums over how many elements count, which are seen by pooling ones."""
+        ones = padded(torch.ones_like(x[:1, :1]), counted, 1)
+        missing = [(b - m, e - n) for (b, e), (m, n) in zip(paddings, counted, strict=True)]
+        return _mean(padded(x, paddings), window) / _mean(padded(ones, missing), window)
+
+    return in_float32(shared, x, dtype=c.dtype())
 
 
 def _mean(x: Any, window: Window) -> Any:

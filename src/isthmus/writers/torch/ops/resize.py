@@ -197,7 +197,7 @@ def _kernel_mode(c: Context, changed: list[Axis], how: Filter) -> str | None:
     if how.coordinates == "pytorch_half_pixel" and not all(map(_of_several, changed)):
         return None
     if how.mode == "nearest":
-        if c.rank() not in LINEAR or c.dtype() not in PICKED or not all(map(_doubling, changed)):
+        if c.rank() not in LINEAR or c.dtype() not in PICKED or not all(map(_repeating, changed)):
             return None
         if how.coordinates == "asymmetric" and how.nearest == "floor":
             return "nearest"
@@ -238,9 +238,12 @@ def _of_several(axis: Axis) -> bool:
     return isinstance(axis.scale, float) and axis.scale >= 2
 
 
-def _doubling(axis: Axis) -> bool:
-    """Whether the scale is 2, 4, 8…: its inverse is exact, and no pixel centre falls between two."""
-    return isinstance(axis.scale, float) and axis.scale >= 1 and math.frexp(axis.scale)[0] == 0.5
+def _repeating(axis: Axis) -> bool:
+    """Whether the scale is a whole number: then every element is repeated, and no pixel centre falls between two.
+
+    F.interpolate multiplies by the rounded inverse; up to 32 that was seen to give the same at every place.
+    """
+    return isinstance(axis.scale, float) and axis.scale.is_integer() and 1 <= axis.scale <= 32
 
 
 def _blended(c: Context, x: Any, changed: list[Axis], how: Filter) -> Any:
