@@ -41,7 +41,9 @@ class TorchBackend:
         """Where a layer was wanted → where it stands, and what makes another one the same."""
         self._made: dict[ir.Value, Any] = {}
         self._below: dict[str, set[str]] = {}
-        self._marked = any(value.metadata_props.get(ROLE) for value in (weights or {}).values())
+        marks = {value.metadata_props.get(ROLE) for value in (weights or {}).values()}
+        self.marked = bool(marks & {"parameter", "buffer"})
+        """Whether the source tells its weights from its constants."""
         for name in weights or ():
             parts = name.split(".")
             for depth in range(1, len(parts)):
@@ -95,7 +97,7 @@ class TorchBackend:
 
     def role(self, value: ir.Value) -> Role:
         """What an initializer is in the module."""
-        return role_of(value, marked=self._marked)
+        return role_of(value, marked=self.marked)
 
     def note(self, value: ir.Value, path: str, perm: tuple[int, ...] | None = None) -> None:
         """Keep in mind where a weight went, and in which order its axes are stored there."""

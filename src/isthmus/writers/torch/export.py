@@ -40,30 +40,38 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
 
 def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     """The program, and what is not as one would expect of it. Raises errors.Unsupported."""
-    sizes, dims = _free(recorded)
-    examples = tuple(_example(value, sizes) for value in recorded.hub.graph.inputs)
-    shapes = tuple(_axes(value, dims) for value in recorded.hub.graph.inputs)
-    try:
-        return _export(recorded.module, examples, shapes if dims else None), []
-    except _FAILURES as error:
+    failures: list[Exception] = []
+    for named in (True, False):
+        for step in (1, 32):  # images want sizes that can be halved a few times
+            sizes, dims = _free(recorded, step)
+            shapes = dims if named else dict.fromkeys(dims, Dim.AUTO)
+            try:
+                program = _export(recorded, sizes, shapes)
+            except _FAILURES as error:
+                failures.append(error)
+                continue
+            return program, [] if named else [_loosened(recorded, program)]
         if not dims:
-            raise _refused(error) from error
-    loose = tuple(_axes(value, dict.fromkeys(dims, Dim.AUTO)) for value in recorded.hub.graph.inputs)
-    try:
-        program = _export(recorded.module, examples, loose)
-    except _FAILURES as error:
-        raise _refused(error) from error
+            break
+    raise _refused(failures[0]) from failures[0]
+
+
+def _loosened(recorded: Recorded, program: ExportedProgram) -> Note:
+    """What became of free dimensions that torch.export would not take under their names."""
     fell = sorted(set(_fallen(recorded, program)))
     text = f"torch.export fixed the size of {', '.join(fell)}" if fell else "torch.export named the free dimensions"
-    return program, [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
+    return Note("dynamic shapes", text, "the module in memory and its .py take every size")
 
 
 _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.UserError)
 
 
-def _export(module: torch.nn.Module, examples: tuple[Any, ...], shapes: Any) -> ExportedProgram:
+def _export(recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any]) -> ExportedProgram:
+    values = recorded.hub.graph.inputs
+    examples = tuple(_example(value, sizes) for value in values)
+    shapes = tuple(_axes(value, dims) for value in values)
     with _quiet():
-        return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+        return torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
 
 
 def _refused(error: Exception) -> Unsupported:
@@ -75,8 +83,11 @@ def _refused(error: Exception) -> Unsupported:
     )
 
 
-def _free(recorded: Recorded) -> tuple[dict[str, int], dict[str, Any]]:
-    """The free dimensions of the inputs: sizes of an example, none like another, and what torch calls them."""
+def _free(recorded: Recorded, step: int) -> tuple[dict[str, int], dict[str, Any]]:
+    """The free dimensions of the inputs: sizes of an example, none like another, and what torch calls them.
+
+    ``step`` lies between the sizes of two dimensions.
+    """
     names = list(dict.fromkeys(n for v in recorded.hub.graph.inputs for d in v.shape or () if (n := _name_of(d))))
     limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
     sizes: dict[str, int] = {}
@@ -85,7 +96,8 @@ def _free(recorded: Recorded) -> tuple[dict[str, int], dict[str, Any]]:
     for at, name in enumerate(names):
         limit = limits.get(name, {})
         multiple, offset = limit.get("multiple", 1), limit.get("offset", 0)
-        steps = -(-(max(limit.get("min") or 0, _FIRST) - offset) // multiple) + at
+        least = max(limit.get("min") or 0, _FIRST if step == 1 else 2 * step)
+        steps = -(-(least - offset) // multiple) + at * step
         sizes[name] = multiple * steps + offset
         if limit.get("max"):
             sizes[name] = min(sizes[name], limit["max"])
@@ -130,12 +142,11 @@ def _fallen(recorded: Recorded, program: ExportedProgram) -> Iterator[str]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without what torch's exporter tells its own developers."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

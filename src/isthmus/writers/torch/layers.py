@@ -62,7 +62,7 @@ def _home(c: Context, backend: TorchBackend, weights: Mapping[str, ir.Value]) ->
     if prefix:
         held = backend.names_below(prefix)
         return prefix if held == {str(v.name) for v in weights.values()} else None
-    if any(value.metadata_props.get(ROLE) for value in weights.values()):
+    if backend.marked:
         return None
     if any("." in str(value.name) or len(value.uses()) > 1 for value in weights.values()):
         return None
@@ -212,7 +212,7 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
         return None
     turned = bool(_attribute(c, "transposed", 0))
     shape = _sizes(weights["weight"])
-    if turned and weights["weight"].metadata_props.get(ROLE):
+    if turned and backend.marked:
         return None  # a PyTorch source that multiplies by a parameter as it is has no Linear there
     inputs, outputs = shape if turned else shape[::-1]
     return _layered(

@@ -28,7 +28,8 @@ def load_model(weights: str | Path | None = None) -> {root}:
     model = {root}()
     tensors = load_file(weights or Path(__file__).with_suffix(".safetensors"))
 {constants}    model.load_state_dict(tensors)
-    return model.eval()
+    model.eval()
+    return model
 '''
 _CONSTANTS = """    for name in CONSTANTS:
         model.get_buffer(name).copy_(tensors.pop(name))

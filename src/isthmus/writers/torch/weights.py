@@ -57,6 +57,13 @@ _MADE = re.compile(r"(?:val_\d+|lifted_tensor_|_?tensor_constant\d)")
 
 _STATISTIC = re.compile(r"(?:.*[./])?(?:running_mean|running_var|moving_mean|moving_variance)\Z")
 
+_LAYERS = frozenset(
+    {
+        *("Conv", "ConvTranspose", "Gemm", "MatMul", "Linear", "LSTM", "GRU", "RNN"),
+        *("BatchNormalization", "LayerNormalization", "GroupNormalization", "InstanceNormalization"),
+    }
+)
+
 Role = Literal["parameter", "buffer", "constant"]
 
 
@@ -107,13 +114,20 @@ def role_of(value: ir.Value, *, marked: bool) -> Role:
     trains = tensor.dtype in DTYPES and (tensor.dtype.is_floating_point() and tensor.dtype.bitwidth >= 16)
     if mark == "parameter":
         return "parameter" if trains else "buffer"
-    if mark or marked:
-        return "buffer" if mark == "buffer" else "constant"
+    if mark == "buffer":
+        return "buffer"
+    if marked or (mark and not _is_layers(value)):
+        return "constant"
     if _MADE.match(value.name or ""):
         return "constant"
     if is_running_statistic(value):
         return "buffer"
     return "parameter" if trains and len(tensor.shape) > 0 else "constant"
+
+
+def _is_layers(value: ir.Value) -> bool:
+    """Whether an operator takes the value where layers hold weights: some exporters write these as constants."""
+    return any(node.op_type in _LAYERS and index > 0 for node, index in value.uses())
 
 
 def is_running_statistic(value: ir.Value) -> bool:
