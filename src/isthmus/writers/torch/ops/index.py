@@ -109,7 +109,7 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
     backward = [axis for axis, stride in zip(order, strides, strict=True) if stride < 0]
     for axis, begin, stop, stride in zip(order, begins, stops, strides, strict=True):
         spans[axis] = _span(c, x, axis, begin, stop, stride)
-    x = x.flip(backward) if backward else x
+    x = moved(c, lambda v: v.flip(backward), x) if backward else x
     while spans and spans[-1] is whole:
         spans.pop()
     return x[tuple(spans)] if spans else x

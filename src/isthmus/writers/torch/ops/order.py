@@ -10,7 +10,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import dim, host_scalar, positive
+from isthmus.writers.torch.ops._common import NARROW_FLOATS, dim, dtype_of, host_scalar, positive
 from isthmus.writers.torch.ops._dims import counts
 from isthmus.writers.torch.ops._loops import while_loop
 
@@ -61,8 +61,13 @@ def _comparable(c: Context, x: Any) -> Any:
 def unique(c, x, *, axis, sorted):
     along = 0 if axis is None else positive(axis, c.rank())
     x = x.reshape([-1]) if axis is None else x
+    if c.dtype() in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
+        c.refuse("PyTorch does not order complex numbers")
+    narrow = c.dtype() in NARROW_FLOATS
+    x = x.to(torch.float32) if narrow else x
     found = torch.unique(x, return_inverse=True, return_counts=True, dim=along)
     values, inverse, counted = found[0], found[1], found[2]
+    values = values.to(dtype_of(c.dtype())) if narrow else values
     if sorted and not (c.wants(1) or c.wants(2) or c.wants(3)):
         return values
     places = counts(0, x.size(along), x)

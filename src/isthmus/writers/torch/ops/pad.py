@@ -68,7 +68,7 @@ def _constant(x: Any, margins: list[Margin], fill: Any) -> Any:
     flat = _from_last(margins)
     if not flat:
         return x
-    if isinstance(fill, int) and abs(fill) > 2**53:  # F.pad would round it to a double
+    if isinstance(fill, complex) or (isinstance(fill, int) and abs(fill) > 2**53):  # F.pad takes a double
         return torch.constant_pad_nd(x, flat, fill)
     return F.pad(x, flat) if isinstance(fill, int | float) and fill == 0 else F.pad(x, flat, value=fill)
 
