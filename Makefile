@@ -21,7 +21,7 @@ demo: $(READY)
 	$(BIN)/python demo/run.py
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ models: $(READY)
 	$(BIN)/python tests/models/carry.py --corpus $(CORPUS)
 
 slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
 
 bench: $(READY)
 	$(BIN)/python benchmarks/conversion.py

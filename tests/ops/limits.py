@@ -20,7 +20,7 @@ class Limit:
     modes: tuple[str, ...]
 
 
-def limits(writer: str = "tensorflow", table: Path = TABLE) -> dict[str, Limit]:
+def limits(writer: str, table: Path = TABLE) -> dict[str, Limit]:
     """The limits of one writer, by case. Entries name their cases in a list, so that a fact stands once."""
     entries = tomllib.loads(table.read_text(encoding="utf-8")).get(writer, [])
     return {

@@ -1,4 +1,4 @@
-"""The whole conformance run: TensorFlow writer frozen and plain, ONNX round trip; writes docs/support.md.
+"""The whole conformance run: every writer frozen and plain, ONNX round trip; writes docs/support.md.
 
 python tests/ops/support.py [--workers N]
 """
@@ -10,41 +10,49 @@ import collections
 import multiprocessing
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import round_trip
 from cases import Case, all_cases
-from conformance import Result, run_case, summarize
-from limits import Limit, complaints, limits
+from conformance import RUN, Result, run_case, summarize
+from limits import complaints, limits
 
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
-BARS = {("frozen", "native"): 99.0, ("frozen", "core"): 95.0, ("plain", "native"): 97.0}
-"""Least share of passing cases, in percent, by mode and set."""
+BARS = {
+    ("tensorflow", "frozen", "native"): 99.0,
+    ("tensorflow", "frozen", "core"): 95.0,
+    ("tensorflow", "plain", "native"): 97.0,
+    ("torch", "frozen", "native"): 98.0,
+    ("torch", "frozen", "core"): 94.0,
+    ("torch", "plain", "native"): 98.0,
+}
+"""Least share of passing cases, in percent, by writer, mode and set."""
+TITLES = {"tensorflow": "TensorFlow", "torch": "PyTorch"}
 
 
-def run_slice(job: tuple[str, int, int]) -> list[Result]:
-    """One worker's share of one mode."""
-    mode, part, parts = job
+def run_slice(job: tuple[str, str, int, int]) -> list[Result]:
+    """One worker's share of one mode of one writer."""
+    writer, mode, part, parts = job
     warnings.simplefilter("ignore")
-    return [run_case(case, mode) for case in [c for c in all_cases() if c.core][part::parts]]
+    return [run_case(case, mode, writer=writer) for case in [c for c in all_cases() if c.core][part::parts]]
 
 
-def run_all(workers: int) -> list[Result]:
-    """Both modes of the TensorFlow writer, over ``workers`` processes."""
-    jobs = [(mode, part, 8 * workers) for mode in ("frozen", "plain") for part in range(8 * workers)]
+def run_all(writer: str, workers: int) -> list[Result]:
+    """Both modes of one writer, over ``workers`` processes."""
+    jobs = [(writer, mode, part, 8 * workers) for mode in ("frozen", "plain") for part in range(8 * workers)]
     spawn = multiprocessing.get_context("spawn")
     # A process keeps every traced graph alive; a fresh one now and then keeps memory flat.
     with spawn.Pool(workers, maxtasksperchild=4) as pool:
         return [result for results in pool.imap(run_slice, jobs) for result in results]
 
 
-def page(results: Iterable[Result], trips: dict[str, bool], known: dict[str, Limit]) -> str:
+def page(results: Mapping[str, Sequence[Result]], trips: Mapping[str, bool]) -> str:
     """The support table in Markdown: one line an operator, then every limit with its reason."""
     by_op: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     lead = {case.name: _lead(case) for case in all_cases()}
-    for result in results:
-        by_op[lead[result.name]][f"{result.mode} {result.outcome == 'pass'}"] += 1
+    for writer, result in ((writer, result) for writer, found in results.items() for result in found):
+        by_op[lead[result.name]][f"{writer} {result.mode} {result.outcome == 'pass'}"] += 1
     for name, held in trips.items():
         by_op[lead[name]][f"trip {held}"] += 1
     lines = [
@@ -54,20 +62,19 @@ def page(results: Iterable[Result], trips: dict[str, bool], known: dict[str, Lim
         "*Frozen*: all inputs but the first are constants, as exporters write them; *plain*: all are inputs.",
         "*ONNX*: read, upgraded, written again and run on ONNX Runtime, where it ran before.",
         "",
-        "| operator | TensorFlow, frozen | TensorFlow, plain | ONNX |",
-        "|---|---|---|---|",
+        "| operator | TensorFlow, frozen | TensorFlow, plain | PyTorch, frozen | PyTorch, plain | ONNX |",
+        "|---|---|---|---|---|---|",
     ]
+    columns = [*(f"{writer} {mode}" for writer in results for mode in ("frozen", "plain")), "trip"]
     for op, counts in sorted(by_op.items()):
-        cells = (
-            f"{counts[f'{k} True']} / {counts[f'{k} True'] + counts[f'{k} False']}"
-            for k in ("frozen", "plain", "trip")
-        )
+        cells = (f"{counts[f'{k} True']} / {counts[f'{k} True'] + counts[f'{k} False']}" for k in columns)
         lines.append(f"| {op} | {' | '.join(cells)} |")
-    lines += ["", "## Limits", "", "Refused by name, never computed otherwise:", ""]
-    reasons: dict[str, list[str]] = collections.defaultdict(list)
-    for case, limit in known.items():
-        reasons[limit.reason].append(case)
-    lines += [f"* {reason} — {', '.join(sorted(cases))}" for reason, cases in sorted(reasons.items())]
+    for writer in results:
+        lines += ["", f"## Limits of {TITLES[writer]}", "", "Refused by name, never computed otherwise:", ""]
+        reasons: dict[str, list[str]] = collections.defaultdict(list)
+        for case, limit in limits(writer).items():
+            reasons[limit.reason].append(case)
+        lines += [f"* {reason} — {', '.join(sorted(cases))}" for reason, cases in sorted(reasons.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -82,24 +89,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args(argv)
-    results = run_all(arguments.workers)
     cases = {case.name: case for case in all_cases()}
-    failures = complaints(results, limits())
-    for (mode, group), bar in BARS.items():
-        chosen = [r for r in results if r.mode == mode and getattr(cases[r.name], group)]
-        text = summarize(chosen)
-        print(f"TensorFlow, {mode}, {group}: {text} (bar {bar} %)")
+    results = {writer: run_all(writer, arguments.workers) for writer in RUN}
+    failures: list[str] = []
+    for writer, found in results.items():
+        failures += complaints(found, limits(writer))
+    for (writer, mode, group), bar in BARS.items():
+        chosen = [r for r in results[writer] if r.mode == mode and getattr(cases[r.name], group)]
+        print(f"{TITLES[writer]}, {mode}, {group}: {summarize(chosen)} (bar {bar} %)")
         if 100 * sum(r.outcome == "pass" for r in chosen) < bar * len(chosen):
-            failures.append(f"TensorFlow, {mode}, {group}: below {bar} %")
+            failures.append(f"{TITLES[writer]}, {mode}, {group}: below {bar} %")
     trips = round_trip.run()
     regressions = round_trip.unexpected(trips)
     print(f"ONNX round trip: {len(trips)} cases, {len(regressions)} regressions")
     failures += regressions
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(results, {t.name: t.after for t in trips if t.before}, limits()), encoding="utf-8")
+    PAGE.write_text(page(results, {t.name: t.after for t in trips if t.before}), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}")
     print(*failures, sep="\n")
-    print(f"{len(results) + len(trips) - len(failures)} passed, {len(failures)} failed")
+    total = sum(map(len, results.values())) + len(trips)
+    print(f"{total - len(failures)} passed, {len(failures)} failed")
     return int(bool(failures))
 
 
