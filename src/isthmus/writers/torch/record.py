@@ -10,9 +10,10 @@ from torch import fx, nn
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
+from isthmus.hub.schema import ML
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
-from isthmus.types import Blocker, Options
+from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.forward import described
 from isthmus.writers.torch.layers import rules
@@ -58,6 +59,7 @@ class Recorded:
 def record(hub: Hub, *, trainable: bool = False, options: Options | None = None) -> Recorded:
     """The hub as a live module, in eval mode. Raises errors.Unsupported with every blocker at once."""
     ready = for_torch(hub, LOWERINGS, trainable=trainable, options=options)
+    ready = ready.with_(notes=(*ready.notes, *signature_notes(ready.graph)))
     if blocked := signature_blockers(ready.graph):
         raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(ready.graph, LOWERINGS)])
     recorder = Recorder()
@@ -109,3 +111,11 @@ def signature_blockers(graph: ir.Graph) -> list[Blocker]:
             except TypeError as error:
                 found.append(Blocker(f"{kind} {value.name!r}", str(error)))
     return found
+
+
+def signature_notes(graph: ir.Graph) -> tuple[Note, ...]:
+    """What a caller must know of outputs that PyTorch carries in another form."""
+    text = "{!r} is a list of maps in ONNX: PyTorch gives their values as a matrix, a column a label in order"
+    makers = ((value, value.producer()) for value in graph.outputs)
+    tables = [v for v, node in makers if node is not None and (node.domain, node.op_type) == (ML, "ZipMap")]
+    return tuple(Note("output", text.format(v.name)) for v in tables)
