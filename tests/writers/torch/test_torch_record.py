@@ -10,12 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from isthmus.errors import Unsupported
-from isthmus.readers.onnx import read_onnx
-from isthmus.types import Options
-from isthmus.writers.torch.export import exported
-from isthmus.writers.torch.record import Recorded, record
-from isthmus.writers.torch.source import source
+from isthmus.errors import Unsupported  # noqa: E402
+from isthmus.readers.onnx import read_onnx  # noqa: E402
+from isthmus.types import Options  # noqa: E402
+from isthmus.writers.torch.export import exported  # noqa: E402
+from isthmus.writers.torch.record import Recorded, record  # noqa: E402
+from isthmus.writers.torch.source import source  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

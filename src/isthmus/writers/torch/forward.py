@@ -41,6 +41,8 @@ class Line:
 @dataclass
 class _Names:
     taken: set[str]
+    fixed: frozenset[str]
+    """What is no variable: no result may have these names."""
     of: dict[fx.Node, str] = field(default_factory=dict)
     inline: dict[fx.Node, tuple[str, bool, int]] = field(default_factory=dict)
 
@@ -49,7 +51,8 @@ def statements(
     graph: fx.Graph, arguments: Mapping[fx.Node, str], module: Callable[[str], str], tensor: Callable[[str], str]
 ) -> list[Line]:
     """``graph`` as statements. ``module`` and ``tensor`` write the paths of submodules and of weights."""
-    names = _Names({"self", "torch", "nn", "F", "math", "operator", "Tensor", "Path", *arguments.values()})
+    fixed = frozenset(("self", "torch", "nn", "F", "math", "operator", "Tensor", "Path"))
+    names = _Names({*fixed, *arguments.values()}, fixed)
     names.of.update(arguments)
     lines: list[Line] = []
     for node in graph.nodes:
@@ -111,11 +114,14 @@ def _result_name(node: fx.Node, names: _Names) -> str:
     """The name of an operand that is not needed any more, so that its memory is freed; else a new one."""
     if KIND not in node.meta and not all(_is_item(u) for u in node.users):
         for given in _named_operands(node, names):
-            if given.meta.get(KIND) is None and all(_is_written(user, node, names) for user in given.users):
+            if given.meta.get(KIND) is None and _is_over(given, node, names):
                 return names.of[given]
     wish = str(node.target).rpartition(".")[2] if node.op == "call_module" else _function_wish(node)
     if KIND not in node.meta and not all(_is_item(u) for u in node.users):
-        wish = next((letter for letter in "yzuvwpqrst" if letter not in names.taken), wish)
+        held = {name for given, name in names.of.items() if not _is_over(given, node, names)} | names.fixed
+        if (letter := next((letter for letter in "yzuvwpqrst" if letter not in held), None)) is not None:
+            names.taken.add(letter)
+            return letter
     name = unique(identifier(wish, otherwise="x"), names.taken)
     names.taken.add(name)
     return name
@@ -127,6 +133,11 @@ def _named_operands(node: fx.Node, names: _Names) -> list[fx.Node]:
     for given in node.all_input_nodes:
         found += [given] if given in names.of else _named_operands(given, names)
     return found
+
+
+def _is_over(given: fx.Node, now: fx.Node, names: _Names) -> bool:
+    """Whether nothing behind the statement of ``now`` uses the value of ``given``."""
+    return all(_is_written(user, now, names) for user in given.users)
 
 
 def _is_written(user: fx.Node, now: fx.Node, names: _Names) -> bool:
