@@ -121,7 +121,7 @@ def forest_of_roots(nodes: Mapping[str, Any], leaves: Mapping[str, Any], roots: 
         modes=modes,
         true=successors(nodes["truenodeids"], nodes["trueleafs"]),
         false=successors(nodes["falsenodeids"], nodes["falseleafs"]),
-        nan_is_true=padded(np.zeros(branches) if tracks is None else tracks, bool),
+        nan_is_true=padded(tracks if tracks else np.zeros(branches), bool),
         weights=weights,
         present=present,
         sets=_sets(modes, nodes["membership"]),

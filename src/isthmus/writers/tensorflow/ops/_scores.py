@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from isthmus.lower.scores import class_labels
 from isthmus.lower.walk import Context
-
-TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-"""In the order of TreeEnsemble's integer attribute."""
 
 
 def rows_of(x: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
@@ -53,8 +51,9 @@ def two_classes(score: tf.Tensor, transform: str) -> tf.Tensor:
 
 def labels_of(c: Context, ints: Any, strings: Any) -> tf.Tensor:
     """The class labels, int64 or string."""
-    if strings:
-        return tf.constant(list(strings), tf.string)
-    if not ints:
-        c.refuse("it names no class labels")
-    return tf.constant(np.array(ints, np.int64))
+    return label_tensor(class_labels(c, ints, strings))
+
+
+def label_tensor(labels: np.ndarray) -> tf.Tensor:
+    """Class labels, int64 or an object array of strings, as a constant."""
+    return tf.constant(labels, tf.string if labels.dtype == object else tf.int64)

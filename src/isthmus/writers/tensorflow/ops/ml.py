@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.scores import ML
 from isthmus.writers.tensorflow.backend import dtype_of
 from isthmus.writers.tensorflow.ops._lookup import index_of
 from isthmus.writers.tensorflow.ops._scores import labels_of, rows_of, transformed, two_classes
 
 table = Lowerings()
-ML = "ai.onnx.ml"
 
 
 @table.lower("LinearClassifier", domain=ML, ignore=("multi_class",))  # ONNX Runtime ignores it as well

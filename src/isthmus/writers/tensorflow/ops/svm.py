@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.scores import ML, pair_sides, pair_weights, pairs_of
 from isthmus.writers.tensorflow.ops._scores import labels_of, rows_of, transformed, two_classes
 
 table = Lowerings()
-ML = "ai.onnx.ml"
 
 
 def _kernel(kind: str, parameters: Any, x: tf.Tensor, vectors: np.ndarray) -> tf.Tensor:
@@ -71,9 +70,8 @@ def svm_classifier(
         return tf.gather(labels, tf.argmax(scores, axis=1)), transformed(scores, post_transform)
     vectors = np.array(support_vectors, np.float32).reshape(sum(vectors_per_class), -1)
     kernel = _kernel(kernel_type, kernel_params, rows, vectors)
-    decisions = tf.matmul(kernel, _pair_weights(coefficients, vectors_per_class)) + np.array(rho, np.float32)
-    pairs = list(itertools.combinations(range(classes), 2))
-    first, second = (tf.one_hot([pair[k] for pair in pairs], classes) for k in (0, 1))
+    decisions = tf.matmul(kernel, pair_weights(coefficients, vectors_per_class)) + np.array(rho, np.float32)
+    first, second = pair_sides(classes)
     won = tf.cast(decisions > 0, tf.float32)
     label = tf.gather(labels, tf.argmax(tf.matmul(won, first) + tf.matmul(1 - won, second), axis=1))
     if prob_a:
@@ -95,7 +93,7 @@ def _coupled(chance: tf.Tensor, classes: int) -> tf.Tensor:
     """
     chance = tf.clip_by_value(chance, 1e-7, 1 - 1e-7)
     r: dict[tuple[int, int], tf.Tensor] = {}
-    for number, (i, j) in enumerate(itertools.combinations(range(classes), 2)):
+    for number, (i, j) in enumerate(pairs_of(classes)):
         r[i, j], r[j, i] = chance[:, number], 1 - chance[:, number]
 
     def entry(t: int, j: int) -> tf.Tensor:
@@ -125,14 +123,3 @@ def _coupled(chance: tf.Tensor, classes: int) -> tf.Tensor:
         improve,
         (tf.constant(0), even),
     )[1]
-
-
-def _pair_weights(coefficients: Any, per_class: Any) -> np.ndarray:
-    """[vectors, pairs]: of the pair (i, j), class i's vectors weigh by row j-1 and class j's by row i."""
-    count = sum(per_class)
-    table_ = np.array(coefficients, np.float32).reshape(len(per_class) - 1, count)
-    owner = np.repeat(np.arange(len(per_class)), per_class)
-    columns = []
-    for i, j in itertools.combinations(range(len(per_class)), 2):
-        columns.append(np.where(owner == i, table_[j - 1], np.where(owner == j, table_[i], 0)))
-    return np.stack(columns, axis=1).astype(np.float32)

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from isthmus.lower.scores import class_labels
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import call
-
-TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
-"""In the order of TreeEnsemble's integer attribute."""
 
 
 def rows_of(c: Context, x: Any, dtype: torch.dtype = torch.float32) -> Any:
@@ -65,8 +63,11 @@ def two_classes(score: Any, transform: str) -> Any:
 
 def labels_of(c: Context, ints: Any, strings: Any) -> np.ndarray:
     """The class labels, int64."""
-    if strings:
+    return numbers(c, class_labels(c, ints, strings))
+
+
+def numbers(c: Context, labels: np.ndarray) -> np.ndarray:
+    """Class labels that are no strings."""
+    if labels.dtype == object:
         c.refuse("PyTorch has no string tensors, and its class labels are strings")
-    if not ints:
-        c.refuse("it names no class labels")
-    return np.array(ints, np.int64)
+    return labels

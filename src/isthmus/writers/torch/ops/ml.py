@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.scores import ML
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import dtype_of
 from isthmus.writers.torch.ops._lookup import index_of
 from isthmus.writers.torch.ops._scores import labels_of, picked, row_of, rows_of, transformed, two_classes
 
 table = Lowerings()
-ML = "ai.onnx.ml"
 
 
 @table.lower("LinearClassifier", domain=ML, ignore=("multi_class",))  # ONNX Runtime ignores it as well

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.scores import ML, pair_sides, pair_weights, pairs_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import call
 from isthmus.writers.torch.ops._loops import while_loop
 from isthmus.writers.torch.ops._scores import labels_of, picked, row_of, rows_of, transformed, two_classes
 
 table = Lowerings()
-ML = "ai.onnx.ml"
 
 
 def _kernel(kind: str, parameters: Any, x: Any, vectors: Any) -> Any:
@@ -72,9 +71,8 @@ def svm_classifier(
         scores = F.linear(rows, row_of(coefficients).reshape(classes, -1), row_of(rho[:1]).expand(classes))
         return picked(c, labels, torch.argmax(scores, 1)), transformed(scores, post_transform)
     kernel = _kernel(kernel_type, kernel_params, rows, row_of(support_vectors).reshape(sum(vectors_per_class), -1))
-    decisions = F.linear(kernel, row_of(_pair_weights(coefficients, vectors_per_class).T), row_of(rho))
-    pairs = list(itertools.combinations(range(classes), 2))
-    first, second = (row_of(np.eye(classes)[[pair[k] for pair in pairs]].T) for k in (0, 1))
+    decisions = F.linear(kernel, row_of(pair_weights(coefficients, vectors_per_class).T), row_of(rho))
+    first, second = (row_of(side.T) for side in pair_sides(classes))
     won = (decisions > 0).to(torch.float32)
     label = picked(c, labels, torch.argmax(F.linear(won, first) + F.linear(1 - won, second), 1))
     if prob_a:
@@ -96,7 +94,7 @@ def _coupled(c: Context, chance: Any, classes: int) -> Any:
     """
     chance = chance.clamp(1e-7, 1 - 1e-7)
     r: dict[tuple[int, int], Any] = {}
-    for number, (i, j) in enumerate(itertools.combinations(range(classes), 2)):
+    for number, (i, j) in enumerate(pairs_of(classes)):
         r[i, j], r[j, i] = chance[:, number], 1 - chance[:, number]
 
     def entry(t: int, j: int) -> Any:
@@ -130,14 +128,3 @@ def _coupled(c: Context, chance: Any, classes: int) -> Any:
 
     even = torch.full_like(q[:, 0], 1 / classes)
     return while_loop(c, goes_on, improve, [call(c, torch.tensor, 0), even])[1]
-
-
-def _pair_weights(coefficients: Any, per_class: Any) -> np.ndarray:
-    """[vectors, pairs]: of the pair (i, j), class i's vectors weigh by row j-1 and class j's by row i."""
-    count = sum(per_class)
-    table_ = np.array(coefficients, np.float32).reshape(len(per_class) - 1, count)
-    owner = np.repeat(np.arange(len(per_class)), per_class)
-    columns = []
-    for i, j in itertools.combinations(range(len(per_class)), 2):
-        columns.append(np.where(owner == i, table_[j - 1], np.where(owner == j, table_[i], 0)))
-    return np.stack(columns, axis=1).astype(np.float32)
