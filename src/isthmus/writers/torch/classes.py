@@ -297,16 +297,18 @@ def _class_text(name: str, blocks: Sequence[Block], parameters: dict[str, list[i
     lines = [f"class {name}(nn.Module):"]
     lines += [f"    {annotation}" for annotation in block.fields] + ([""] if block.fields else [])
     typed = ", ".join(["self", *(f"{parameter}: int" for parameter in parameters)])
-    lines += [f"    def __init__({typed}) -> None:", "        super().__init__()"]
+    lines += [f"    def __init__({typed}) -> None:", "        super().__init__()"] if block.init else []
     given = iter(slots)
     for template in block.init:
         holes = template.replace("{{", "").count("{}")
         lines += wrapped(template.format(*(next(given) for _ in range(holes))), " " * 8)
     if block.signature:
-        lines += ["", *wrapped_signature(block.signature)]
+        lines += [*([""] if block.init else []), *wrapped_signature(block.signature)]
         for at, line in enumerate(block.forward):
             shapes = {other.forward[at].comment for other in blocks}
             lines += wrapped(line.code, " " * 8, shapes.pop() if len(shapes) == 1 else "")
+    if not block.init and not block.signature:
+        lines.append("    pass")
     return "\n".join(lines)
 
 
