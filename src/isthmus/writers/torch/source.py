@@ -57,6 +57,11 @@ def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> No
     module = recorded.module
     tensors = {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
     tensors |= {name: module.get_buffer(name).contiguous() for name in constants}
+    held: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.untyped_storage().data_ptr() in held:  # the format refuses two names for one piece of memory
+            tensors[name] = tensor.clone()
+        held.add(tensor.untyped_storage().data_ptr())
     save_file(tensors, path, metadata={"format": "pt"})
 
 
