@@ -147,6 +147,7 @@ def test_a_missing_framework_is_named_with_its_install_command(
     assert caught.value.exit_code == 5
 
 
+@pytest.mark.onnxruntime
 def test_a_framework_that_is_broken_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "onnxruntime.py").write_text("import absent_dependency", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
