@@ -9,20 +9,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from isthmus.lower.windows import Padding, Size, Window, known, outputs_of
 from isthmus.writers.tensorflow.ops._common import dim, dims
-from isthmus.writers.tensorflow.ops._windows import (
-    Padding,
-    Size,
-    Window,
-    is_tensorflow_same,
-    known,
-    outputs_of,
-    padded,
-    product,
-    shaped,
-    spatial_of,
-    taken,
-)
+from isthmus.writers.tensorflow.ops._windows import is_tensorflow_same, padded, product, shaped, spatial_of, taken
 
 
 def convolved(x: tf.Tensor, w: tf.Tensor, window: Window, paddings: Sequence[Padding], group: int) -> tf.Tensor:

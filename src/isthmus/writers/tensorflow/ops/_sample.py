@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from isthmus.writers.tensorflow.ops._windows import Size
+from isthmus.lower.windows import Size
 
 
 @dataclass(frozen=True)

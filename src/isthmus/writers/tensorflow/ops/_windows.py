@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from isthmus.lower import windows
+from isthmus.lower.windows import Padding, Size, Window, known, outputs_of
 from isthmus.writers.tensorflow.ops._common import dim, dims
-
-Size = Any
-"""A Python int where the size is known at conversion, else a scalar int32 tensor."""
-Padding = tuple[Size, Size]
-"""How much is added before and after, along one axis; negative where the axis is cut."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window: kernel sizes, strides and dilations, one a spatial axis."""
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-
-    @classmethod
-    def of(cls, kernel: Sequence[int], strides: Sequence[int] | None, dilations: Sequence[int] | None) -> Window:
-        """The window with the attributes' defaults filled in: 1 along every axis."""
-        ones = (1,) * len(kernel)
-        return cls(tuple(kernel), tuple(strides or ones), tuple(dilations or ones))
-
-    @property
-    def rank(self) -> int:
-        return len(self.kernel)
-
-    @property
-    def extents(self) -> tuple[int, ...]:
-        """How many elements a window spans, its holes included."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-
-    @property
-    def dilated(self) -> bool:
-        return any(d > 1 for d in self.dilations)
 
 
 def spatial_of(x: tf.Tensor) -> list[Size]:
@@ -52,13 +19,12 @@ def spatial_of(x: tf.Tensor) -> list[Size]:
     return dims(x)[1:-1]
 
 
-def at_least(size: Size, least: int) -> Size:
-    return max(size, least) if isinstance(size, int) else tf.maximum(size, least)
+def larger(a: Size, b: Size) -> Size:
+    return max(a, b) if known([a, b]) else tf.maximum(a, b)
 
 
-def known(sizes: Sequence[Size]) -> bool:
-    """Whether every size is known at conversion."""
-    return all(isinstance(size, int) for size in sizes)
+def smaller(a: Size, b: Size) -> Size:
+    return min(a, b) if known([a, b]) else tf.minimum(a, b)
 
 
 def shaped(x: tf.Tensor, sizes: Sequence[Size]) -> tf.Tensor:
@@ -76,23 +42,7 @@ def product(sizes: Sequence[Size]) -> Size:
 
 def paddings_of(auto_pad: str, pads: Sequence[int] | None, window: Window, sizes: Sequence[Size]) -> list[Padding]:
     """What is added around the spatial axes (attributes ``auto_pad`` and ``pads`` of convolutions and pools)."""
-    n = window.rank
-    if auto_pad == "VALID":
-        return [(0, 0)] * n
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        return [
-            _same(size, extent, stride, upper=auto_pad == "SAME_UPPER")
-            for size, extent, stride in zip(sizes, window.extents, window.strides, strict=True)
-        ]
-    begins_ends = tuple(pads or (0,) * (2 * n))
-    return list(zip(begins_ends[:n], begins_ends[n:], strict=True))
-
-
-def _same(size: Size, extent: int, stride: int, *, upper: bool) -> Padding:
-    outputs = (size + stride - 1) // stride
-    total = at_least((outputs - 1) * stride + extent - size, 0)
-    less = total // 2
-    return (less, total - less) if upper else (total - less, less)
+    return windows.paddings_of(auto_pad, pads, window, sizes, larger=larger)
 
 
 def is_tensorflow_same(paddings: Sequence[Padding], window: Window, sizes: Sequence[Size]) -> bool:
@@ -101,28 +51,16 @@ def is_tensorflow_same(paddings: Sequence[Padding], window: Window, sizes: Seque
     def matches(padding: Padding, size: Size, extent: int, stride: int) -> bool:
         if stride == 1:
             return known(padding) and padding == ((extent - 1) // 2, extent - 1 - (extent - 1) // 2)
-        return known([*padding, size]) and padding == _same(size, extent, stride, upper=True)
+        return known([*padding, size]) and padding == windows.same_padding(
+            size, extent, stride, upper=True, larger=larger
+        )
 
     return all(map(matches, paddings, sizes, window.extents, window.strides))
 
 
 def ceiled(paddings: Sequence[Padding], window: Window, sizes: Sequence[Size]) -> list[Padding]:
-    """Paddings under ``ceil_mode``: the end is widened so that a last, partial window fits.
-
-    A window that would start in the padding at the end does not count.
-    """
-    return [
-        _ceiled(padding, size, extent, stride)
-        for padding, size, extent, stride in zip(paddings, sizes, window.extents, window.strides, strict=True)
-    ]
-
-
-def _ceiled(padding: Padding, size: Size, extent: int, stride: int) -> Padding:
-    begin, end = padding
-    last = (size + begin + end - extent + stride - 1) // stride  # the index of the last window, rounded up
-    beyond = last * stride - size - begin  # 0 or more: it starts behind the input
-    last = last - int(beyond >= 0) if isinstance(beyond, int) else last - tf.cast(beyond >= 0, tf.int32)
-    return begin, last * stride + extent - size - begin
+    """Paddings under ``ceil_mode``: the end is widened so that a last, partial window fits."""
+    return windows.ceiled(paddings, window, sizes, smaller=smaller)
 
 
 def padded(x: tf.Tensor, paddings: Sequence[Padding], value: Any = 0) -> tf.Tensor:
@@ -136,17 +74,11 @@ def padded(x: tf.Tensor, paddings: Sequence[Padding], value: Any = 0) -> tf.Tens
             return x
     else:
         kept = [
-            slice(at_least(-b, 0), size - at_least(-e, 0))
-            for size, (b, e) in zip(spatial_of(x), paddings, strict=True)
+            slice(larger(-b, 0), size - larger(-e, 0)) for size, (b, e) in zip(spatial_of(x), paddings, strict=True)
         ]
         x = x[(slice(None), *kept, slice(None))]
-        paddings = [(at_least(b, 0), at_least(e, 0)) for b, e in paddings]
+        paddings = [(larger(b, 0), larger(e, 0)) for b, e in paddings]
     return tf.pad(x, [(0, 0), *paddings, (0, 0)], constant_values=tf.cast(value, x.dtype))
-
-
-def outputs_of(size: Size, extent: int, stride: int) -> Size:
-    """How many whole windows fit."""
-    return (size - extent) // stride + 1
 
 
 def taken(x: tf.Tensor, axis: int, start: int, stride: int, count: Size) -> tf.Tensor:
@@ -189,8 +121,8 @@ def counts(window: Window, paddings: Sequence[Padding], sizes: Sequence[Size], w
     xp: Any = np if known([*sizes, *(p for pair in [*paddings, *within] for p in pair)]) else tf.experimental.numpy
     total: Any = 1
     for axis, (size, (begin, end), (more, most)) in enumerate(zip(sizes, paddings, within, strict=True)):
-        windows = outputs_of(size + begin + end, window.extents[axis], window.strides[axis])
-        starts = tf.range(windows) if xp is not np else np.arange(windows)
+        fitting = outputs_of(size + begin + end, window.extents[axis], window.strides[axis])
+        starts = tf.range(fitting) if xp is not np else np.arange(fitting)
         taps = np.arange(window.kernel[axis], dtype=np.int32) * window.dilations[axis]
         at = starts[:, None] * window.strides[axis] + taps[None, :] - begin
         inside = (at >= -more) & (at < size + most)
@@ -201,8 +133,3 @@ def counts(window: Window, paddings: Sequence[Padding], sizes: Sequence[Size], w
             count = tf.reduce_sum(tf.cast(inside, tf.float32), axis=1)
             total = total * tf.reshape(count, [1, *(-1 if i == axis else 1 for i in range(window.rank)), 1])
     return total
-
-
-def taps_of(window: Window) -> int:
-    """How many elements a window has."""
-    return math.prod(window.kernel)

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.lower.contract import Lowerings, Weight
+from isthmus.lower.windows import Padding, Size, Window
 from isthmus.writers.tensorflow.ops._convolve import convolved, transposed
-from isthmus.writers.tensorflow.ops._windows import Padding, Size, Window, at_least, paddings_of, spatial_of
+from isthmus.writers.tensorflow.ops._windows import larger, paddings_of, spatial_of
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -69,7 +70,7 @@ def conv_transpose(
 
 def _shared_out(total: Size, *, upper: bool) -> Padding:
     """A total padding split in two, the greater half first unless ``upper``; a lack is at the end."""
-    some = at_least(total, 0)
+    some = larger(total, 0)
     begin = some // 2 if upper else some - some // 2
     return begin, total - begin
 

@@ -11,23 +11,19 @@ import tensorflow as tf
 
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.windows import Padding, Window, known, outputs_of
 from isthmus.writers.tensorflow.ops._common import HALVES, dim, dims
 from isthmus.writers.tensorflow.ops._windows import (
-    Padding,
-    Window,
     along_each_axis,
     ceiled,
     counts,
     is_tensorflow_same,
-    known,
-    outputs_of,
     padded,
     paddings_of,
     product,
     reduced,
     spatial_of,
     taken,
-    taps_of,
 )
 
 table = Lowerings()
@@ -156,7 +152,7 @@ def _average(x: tf.Tensor, window: Window, paddings: Sequence[Padding], counted:
         return tf.nn.avg_pool2d(x, window.kernel, window.strides, "SAME")
     mean = _mean(padded(x, paddings), window)
     count = counts(window, paddings, sizes, counted)
-    taps = taps_of(window)
+    taps = window.taps
     if isinstance(count, np.ndarray):
         return mean if (count == taps).all() else mean * tf.constant(taps / count, x.dtype)
     return mean * tf.cast(taps / count, x.dtype)
@@ -165,7 +161,7 @@ def _average(x: tf.Tensor, window: Window, paddings: Sequence[Padding], counted:
 def _mean(x: tf.Tensor, window: Window) -> tf.Tensor:
     """The mean of every whole window."""
     if window.dilated:
-        return reduced(x, window, tf.add) / taps_of(window)
+        return reduced(x, window, tf.add) / window.taps
     if window.rank == 2:
         return tf.nn.avg_pool2d(x, window.kernel, window.strides, "VALID")
     if window.rank == 3 and x.dtype == tf.float32:
@@ -179,7 +175,7 @@ def lp_pool(c, x, *, auto_pad, ceil_mode, dilations, kernel_shape, p, pads, stri
     paddings = _paddings(x, window, auto_pad, pads, ceil_mode)
 
     def norm(x: tf.Tensor) -> tf.Tensor:
-        return _root(_mean(padded(_power(x, p), paddings), window) * taps_of(window), p)
+        return _root(_mean(padded(_power(x, p), paddings), window) * window.taps, p)
 
     return _in_float32(x, norm)
 

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings, Weight
+from isthmus.lower.windows import Window
 from isthmus.writers.tensorflow.ops._common import dim, dims
 from isthmus.writers.tensorflow.ops._sample import blended, linear_weights, taps_at
-from isthmus.writers.tensorflow.ops._windows import Window, paddings_of, product, shaped
+from isthmus.writers.tensorflow.ops._windows import paddings_of, product, shaped
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
