@@ -104,3 +104,16 @@ def test_the_model_in_memory_is_a_module(kind: str) -> None:
     made = isthmus.convert(net, to=kind, inputs=(torch.randn(2, 3, 6, 6),), options=Options(samples=1))
     assert made and isinstance(made.model, torch.nn.Module)
     assert {name for name, _ in made.model.named_modules()} == {name for name, _ in net.named_modules()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["y = f({0})", "y = x + ({0})", "y = x[{0}]", "y = [{0}]", "y = ({0},)", "y = f(({0},), {0})", "y = x[{0},]"],
+)
+def test_a_long_line_is_wrapped_into_the_same_statement(code: str) -> None:
+    import ast
+
+    from isthmus.writers.torch.forward import wrapped
+
+    long = code.format(f"{'a' * 60} @ {'b' * 60}")
+    assert ast.dump(ast.parse("\n".join(wrapped(long, "")))) == ast.dump(ast.parse(long))

@@ -183,10 +183,14 @@ def wrapped(code: str, indent: str, comment: str = "") -> list[str]:
         return [line]
     pieces = _split(code[start + 1 : -1])
     inner = f"{indent}    "
+    # A comma behind the only thing inside of plain parentheses or of a subscript would make a tuple of it.
+    follows = code[start - 1 : start].isalnum() or code[start - 1 : start] in ("_", ")", "]")
+    tuples = len(pieces) > 1 or code[:-1].rstrip().endswith(",")
+    comma = "," if tuples or follows == (code[start] == "(") else ""
     lines = [f"{indent}{code[: start + 1]}"]
     for piece in pieces:
         *before, end = wrapped(piece, inner)
-        lines += [*before, f"{end},"]
+        lines += [*before, f"{end}{comma}"]
     return [*lines, f"{indent}{code[-1]}"]
 
 
