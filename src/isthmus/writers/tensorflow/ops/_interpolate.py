@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from isthmus.lower.interpolation import Filter
 from isthmus.writers.tensorflow.ops._common import dims
 from isthmus.writers.tensorflow.ops._windows import product, shaped
 
@@ -38,19 +39,6 @@ class Axis:
         """Whether every output element is the input element of its index."""
         whole = not tf.is_tensor(self.roi[0]) and self.roi == (0.0, 1.0)
         return whole and not tf.is_tensor(self.scale) and self.scale == 1.0
-
-
-@dataclass(frozen=True)
-class Filter:
-    """How output elements are made: the attributes of Resize that concern the values."""
-
-    mode: str
-    coordinates: str
-    nearest: str
-    cubic_coeff_a: float
-    antialias: bool
-    exclude_outside: bool
-    extrapolation_value: float
 
 
 def positions(axis: Axis, coordinates: str) -> tf.Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from isthmus.lower import recurrent
 from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.ops._common import HALVES, dim
 
@@ -31,23 +32,16 @@ _SHAPED = {
     "softsign": lambda x, a, b: tf.nn.softsign(x),
     "softplus": lambda x, a, b: tf.nn.softplus(x),
 }
-_ALPHA = {"affine": 1.0, "leakyrelu": 0.01, "thresholdedrelu": 1.0, "scaledtanh": 1.0, "hardsigmoid": 0.2, "elu": 1.0}
-_BETA = {"affine": 0.0, "scaledtanh": 1.0, "hardsigmoid": 0.5}
 
 
 def activations_of(
     c: Context, names: Sequence[str], alphas: Sequence[float] | None, betas: Sequence[float] | None
 ) -> list[Activation]:
-    """The activation functions by name; alphas and betas go in order to those that take one."""
-    given_alpha, given_beta = iter(alphas or ()), iter(betas or ())
-    made: list[Activation] = []
-    for name in (n.lower() for n in names):
-        if name not in _SHAPED:
-            c.refuse(f"{name!r} is no activation function of ONNX")
-        alpha = next(given_alpha, _ALPHA[name]) if name in _ALPHA else 0.0
-        beta = next(given_beta, _BETA[name]) if name in _BETA else 0.0
-        made.append(functools.partial(_SHAPED[name], a=alpha, b=beta))
-    return made
+    """The activation functions by name, with their parameters."""
+    return [
+        functools.partial(_SHAPED[one.name], a=one.alpha, b=one.beta)
+        for one in recurrent.activations_of(c, names, alphas, betas)
+    ]
 
 
 def clipped(x: tf.Tensor, clip: float | None) -> tf.Tensor:

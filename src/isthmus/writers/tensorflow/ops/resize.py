@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.interpolation import Filter
 from isthmus.lower.walk import Context
 from isthmus.writers.tensorflow.ops._common import HALVES, dims, positive
 from isthmus.writers.tensorflow.ops._dims import partial
-from isthmus.writers.tensorflow.ops._interpolate import Axis, Filter, mixed, outside, picked
+from isthmus.writers.tensorflow.ops._interpolate import Axis, mixed, outside, picked
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
