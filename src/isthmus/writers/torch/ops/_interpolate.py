@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from isthmus.lower.interpolation import Filter
 from isthmus.writers.torch.ops._dims import larger
 from isthmus.writers.torch.ops._windows import steps
 
@@ -44,19 +45,6 @@ class Axis:
         """Whether every output element is the input element of its index."""
         whole = all(isinstance(v, float) for v in self.roi) and self.roi == (0.0, 1.0)
         return whole and isinstance(self.scale, float) and self.scale == 1.0
-
-
-@dataclass(frozen=True)
-class Filter:
-    """How output elements are made: the attributes of Resize that concern the values."""
-
-    mode: str
-    coordinates: str
-    nearest: str
-    cubic_coeff_a: float
-    antialias: bool
-    exclude_outside: bool
-    extrapolation_value: float
 
 
 def single(value: Size | Factor, like: Any) -> Any:

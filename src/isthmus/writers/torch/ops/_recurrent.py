@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from isthmus.lower import recurrent
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import FLOATS, HALVES, as_tensor, call, dims, dtype_of
 from isthmus.writers.torch.ops._loops import apart, recorder_of
@@ -37,23 +38,14 @@ _SHAPED: dict[str, Callable[[Any, float, float], Any]] = {
     "softsign": lambda x, a, b: F.softsign(x),
     "softplus": lambda x, a, b: F.softplus(x),
 }
-_ALPHA = {"affine": 1.0, "leakyrelu": 0.01, "thresholdedrelu": 1.0, "scaledtanh": 1.0, "hardsigmoid": 0.2, "elu": 1.0}
-_BETA = {"affine": 0.0, "scaledtanh": 1.0, "hardsigmoid": 0.5}
 
 
 def activations_of(
     c: Context, names: Sequence[str], alphas: Sequence[float] | None, betas: Sequence[float] | None
 ) -> list[Activation]:
-    """The activation functions by name; alphas and betas go in order to those that take one."""
-    given_alpha, given_beta = iter(alphas or ()), iter(betas or ())
-    made: list[Activation] = []
-    for name in (n.lower() for n in names):
-        if name not in _SHAPED:
-            c.refuse(f"{name!r} is no activation function of ONNX")
-        alpha = next(given_alpha, _ALPHA[name]) if name in _ALPHA else 0.0
-        beta = next(given_beta, _BETA[name]) if name in _BETA else 0.0
-        made.append(_bound(_SHAPED[name], alpha, beta))
-    return made
+    """The activation functions by name, with their parameters."""
+    named = recurrent.activations_of(c, names, alphas, betas)
+    return [_bound(_SHAPED[one.name], one.alpha, one.beta) for one in named]
 
 
 def _bound(function: Callable[[Any, float, float], Any], alpha: float, beta: float) -> Activation:

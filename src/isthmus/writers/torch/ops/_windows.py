@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from isthmus.lower import windows
 from isthmus.lower.walk import Context
+from isthmus.lower.windows import Padding, Size, Window, known, outputs_of
 from isthmus.writers.torch.ops._common import dims
 from isthmus.writers.torch.ops._dims import larger, smaller
-
-Size = Any
-"""An int where the size is known at conversion, else a symbolic one."""
-Padding = tuple[Size, Size]
-"""How much is added before and after, along one axis; negative where the axis is cut."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window: kernel sizes, strides and dilations, one a spatial axis."""
-
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-
-    @classmethod
-    def of(cls, kernel: Sequence[int], strides: Sequence[int] | None, dilations: Sequence[int] | None) -> Window:
-        """The window with the attributes' defaults filled in: 1 along every axis."""
-        ones = (1,) * len(kernel)
-        return cls(tuple(kernel), tuple(strides or ones), tuple(dilations or ones))
-
-    @property
-    def rank(self) -> int:
-        return len(self.kernel)
-
-    @property
-    def extents(self) -> tuple[int, ...]:
-        """How many elements a window spans, its holes included."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-
-    @property
-    def dilated(self) -> bool:
-        return any(d > 1 for d in self.dilations)
-
-    @property
-    def taps(self) -> int:
-        """How many elements a window has."""
-        return math.prod(self.kernel)
 
 
 def spatial_of(c: Context, x: Any, index: int = 0) -> list[Size]:
@@ -65,48 +27,14 @@ def kernel_of(c: Context, kernel_shape: Sequence[int] | None, w: Any) -> list[Si
     return spatial_of(c, w, 3 if c.op == "QLinearConv" else 1)
 
 
-def known(sizes: Sequence[Size]) -> bool:
-    """Whether every size is known at conversion."""
-    return all(isinstance(size, int) for size in sizes)
-
-
 def paddings_of(auto_pad: str, pads: Sequence[int] | None, window: Window, sizes: Sequence[Size]) -> list[Padding]:
     """What is added around the spatial axes (attributes ``auto_pad`` and ``pads`` of convolutions and pools)."""
-    n = window.rank
-    if auto_pad == "VALID":
-        return [(0, 0)] * n
-    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        return [
-            _same(size, extent, stride, upper=auto_pad == "SAME_UPPER")
-            for size, extent, stride in zip(sizes, window.extents, window.strides, strict=True)
-        ]
-    begins_ends = tuple(pads or (0,) * (2 * n))
-    return list(zip(begins_ends[:n], begins_ends[n:], strict=True))
-
-
-def _same(size: Size, extent: Size, stride: int, *, upper: bool) -> Padding:
-    # of stride 1, the sizes cancel: nothing symbolic is left
-    total = extent - 1 if stride == 1 else larger(((size + stride - 1) // stride - 1) * stride + extent - size, 0)
-    less = total // 2
-    return (less, total - less) if upper else (total - less, less)
+    return windows.paddings_of(auto_pad, pads, window, sizes, larger=larger)
 
 
 def ceiled(paddings: Sequence[Padding], window: Window, sizes: Sequence[Size]) -> list[Padding]:
-    """Paddings under ``ceil_mode``: the end is widened so that a last, partial window fits.
-
-    A window that would start in the padding at the end does not count.
-    """
-    return [
-        _ceiled(padding, size, extent, stride)
-        for padding, size, extent, stride in zip(paddings, sizes, window.extents, window.strides, strict=True)
-    ]
-
-
-def _ceiled(padding: Padding, size: Size, extent: int, stride: int) -> Padding:
-    begin, end = padding
-    last = (size + begin + end - extent + stride - 1) // stride  # the index of the last window, rounded up
-    last = smaller(last, (size + begin - 1) // stride)
-    return begin, last * stride + extent - size - begin
+    """Paddings under ``ceil_mode``: the end is widened so that a last, partial window fits."""
+    return windows.ceiled(paddings, window, sizes, smaller=smaller)
 
 
 def equal_ends(paddings: Sequence[Padding]) -> list[int] | None:
@@ -124,15 +52,10 @@ def padded(x: Any, paddings: Sequence[Padding], value: float = 0) -> Any:
     return F.pad(x, flat) if value == 0 else F.pad(x, flat, value=value)
 
 
-def outputs_of(size: Size, extent: int, stride: int) -> Size:
-    """How many whole windows fit."""
-    return (size - extent) // stride + 1
-
-
 def seen(x: Any, axis: int, kernel: int, stride: int, dilation: int) -> Any:
     """The windows along one axis of ``x``: the axis counts them, a new last axis their elements."""
-    windows = x.unfold(axis, (kernel - 1) * dilation + 1, stride)
-    return windows if dilation == 1 else windows[..., ::dilation]
+    spans = x.unfold(axis, (kernel - 1) * dilation + 1, stride)
+    return spans if dilation == 1 else spans[..., ::dilation]
 
 
 def short(values: Sequence[float]) -> Any:
@@ -152,8 +75,8 @@ def counts(window: Window, paddings: Sequence[Padding], sizes: Sequence[int], wi
     """
     total: Any = None
     for axis, (size, (begin, end), (more, most)) in enumerate(zip(sizes, paddings, within, strict=True)):
-        windows = outputs_of(size + begin + end, window.extents[axis], window.strides[axis])
-        starts = torch.arange(windows) * window.strides[axis] - begin
+        fitting = outputs_of(size + begin + end, window.extents[axis], window.strides[axis])
+        starts = torch.arange(fitting) * window.strides[axis] - begin
         taps = torch.arange(window.kernel[axis]) * window.dilations[axis]
         at = starts.unsqueeze(1) + taps
         inside = ((at >= -more) & (at < size + most)).sum(1)

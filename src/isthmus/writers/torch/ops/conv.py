@@ -10,20 +10,10 @@ import torch.nn.functional as F
 
 from isthmus.lower.contract import Lowerings, Weight
 from isthmus.lower.walk import Context
+from isthmus.lower.windows import Padding, Size, Window, known
 from isthmus.writers.torch.ops._common import dtype_of
 from isthmus.writers.torch.ops._dims import larger
-from isthmus.writers.torch.ops._windows import (
-    Padding,
-    Size,
-    Window,
-    equal_ends,
-    kernel_of,
-    known,
-    padded,
-    paddings_of,
-    short,
-    spatial_of,
-)
+from isthmus.writers.torch.ops._windows import equal_ends, kernel_of, padded, paddings_of, short, spatial_of
 
 table = Lowerings()
 lower, alias = table.lower, table.alias

@@ -11,17 +11,14 @@ import torch.nn.functional as F
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
+from isthmus.lower.windows import Padding, Size, Window, known
 from isthmus.writers.torch.ops._common import dims, dtype_of, host_list
 from isthmus.writers.torch.ops._dims import larger, product
 from isthmus.writers.torch.ops._numeric import in_float32
 from isthmus.writers.torch.ops._windows import (
-    Padding,
-    Size,
-    Window,
     ceiled,
     counts,
     equal_ends,
-    known,
     padded,
     paddings_of,
     seen,

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from isthmus.lower.contract import Host, Lowerings
+from isthmus.lower.interpolation import Filter
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import FLOATS, HALVES, dims, dtype_of, host_list, positive
 from isthmus.writers.torch.ops._dims import moved
-from isthmus.writers.torch.ops._interpolate import Axis, Filter, Size, mixed, outside, picked, single
+from isthmus.writers.torch.ops._interpolate import Axis, Size, mixed, outside, picked, single
 from isthmus.writers.torch.ops._numeric import in_float32
 from isthmus.writers.torch.ops._windows import short
 

@@ -13,10 +13,11 @@ import torch
 
 from isthmus.lower.contract import Lowerings, Weight
 from isthmus.lower.walk import Context
+from isthmus.lower.windows import Window
 from isthmus.writers.torch.ops._common import dims, dtype_of
 from isthmus.writers.torch.ops._dims import product
 from isthmus.writers.torch.ops._sample import blended, linear_weights, taps_at
-from isthmus.writers.torch.ops._windows import Window, kernel_of, paddings_of, steps
+from isthmus.writers.torch.ops._windows import kernel_of, paddings_of, steps
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
