@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.encoding import Forms, keys_and_values
 from isthmus.lower.scores import ML
 from isthmus.writers.tensorflow.backend import dtype_of
 from isthmus.writers.tensorflow.ops._lookup import index_of
@@ -103,12 +104,11 @@ def label_encoder(
     values_tensor,
 ):
     target = dtype_of(c.output_dtype())
-    keys = _first_given(keys_tensor, keys_strings, keys_int64s, keys_floats)
-    values = _first_given(values_tensor, values_strings, values_int64s, values_floats)
-    if keys_floats is not None and np.isnan(keys).any():
-        c.refuse("NaN among keys_floats: from version 4 on it matches NaN, before it does not")
-    if len(set(keys.tolist())) < len(keys):
-        c.refuse("a key is repeated: the first one counts in ONNX Runtime, the last one in the specification")
+    keys, values = keys_and_values(
+        c,
+        Forms(keys_tensor, keys_strings, keys_int64s, keys_floats),
+        Forms(values_tensor, values_strings, values_int64s, values_floats),
+    )
     if default_tensor is not None:
         default = default_tensor.reshape(-1)[0]
     elif target == tf.string:
@@ -116,10 +116,6 @@ def label_encoder(
     else:
         default = default_float if target.is_floating else default_int64
     return _mapped(x, keys, values, default, target)
-
-
-def _first_given(*forms: Any) -> np.ndarray:
-    return next(np.asarray(form).reshape(-1) for form in forms if form is not None)
 
 
 def _mapped(x: tf.Tensor, keys: np.ndarray, values: np.ndarray, default: Any, dtype: tf.DType) -> tf.Tensor:

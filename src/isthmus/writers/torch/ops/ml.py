@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.encoding import Forms, keys_and_values
 from isthmus.lower.scores import ML
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import dtype_of
@@ -103,14 +104,13 @@ def label_encoder(
     values_strings,
     values_tensor,
 ):
-    keys = _first_given(keys_tensor, keys_strings, keys_int64s, keys_floats)
-    values = _first_given(values_tensor, values_strings, values_int64s, values_floats)
+    keys, values = keys_and_values(
+        c,
+        Forms(keys_tensor, keys_strings, keys_int64s, keys_floats),
+        Forms(values_tensor, values_strings, values_int64s, values_floats),
+    )
     if keys.dtype.kind not in "iufb" or values.dtype.kind not in "iufb":
         c.refuse("PyTorch has no string tensors")
-    if keys_floats is not None and np.isnan(keys).any():
-        c.refuse("NaN among keys_floats: from version 4 on it matches NaN, before it does not")
-    if len(set(keys.tolist())) < len(keys):
-        c.refuse("a key is repeated: the first one counts in ONNX Runtime, the last one in the specification")
     if default_tensor is not None:
         default = default_tensor.reshape(-1)[0]
     else:
@@ -118,10 +118,6 @@ def label_encoder(
     found = index_of(c, x, keys, c.dtype())
     choices = np.append(values, default).astype(c.output_dtype().numpy())
     return picked(c, choices, torch.where(found < 0, len(values), found))
-
-
-def _first_given(*forms: Any) -> np.ndarray:
-    return next(np.asarray(form).reshape(-1) for form in forms if form is not None)
 
 
 @table.lower("CategoryMapper", domain=ML, ignore=("cats_int64s", "cats_strings", "default_int64", "default_string"))
