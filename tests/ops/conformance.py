@@ -82,10 +82,9 @@ def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool
 
 def run_torch(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool = False) -> list[np.ndarray]:
     """The same for the PyTorch writer: recorded by fx, or its lowerings called eagerly."""
-    from isthmus.writers.torch.record import record
-
     from isthmus.readers.onnx import read_onnx
     from isthmus.verify.runners.torch import to_numpy, to_torch
+    from isthmus.writers.torch.record import record
 
     recorded = record(read_onnx(model, options=Options(verify=False)))
     tensors = {name: to_torch(value) for name, value in feeds.items()}

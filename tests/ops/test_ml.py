@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,14 @@ from isthmus.errors import Unsupported
 pytestmark = [pytest.mark.tensorflow, pytest.mark.onnxruntime]
 
 R = np.random.default_rng(4)
+
+
+@pytest.fixture(autouse=True)
+def seeded(request: pytest.FixtureRequest) -> None:
+    """Every test draws the same numbers whatever ran before it."""
+    R.bit_generator.state = np.random.default_rng(zlib.crc32(request.node.name.encode())).bit_generator.state
+
+
 X = R.normal(size=(6, 3)).astype(np.float32)
 FORMS = ["plain", "free"]
 POSTS = ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"]
@@ -118,7 +127,8 @@ def test_svm_classifier(likely: bool, per_class: tuple[int, ...], post: str, ker
         "kernel_params": KERNELS[kernel],
         "vectors_per_class": per_class,
         "support_vectors": floats(count, 3),
-        "coefficients": floats(classes - 1, count),
+        # Of both signs: with two classes whose coefficients share one, ONNX Runtime and the specification differ.
+        "coefficients": [abs(c) * (-1) ** i for i, c in enumerate(floats(classes - 1, count))],
         "rho": floats(pairs),
         "post_transform": post,
         "classlabels_ints": [4, 2, 8, 6][:classes],
