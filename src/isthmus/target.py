@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -62,13 +63,15 @@ class Staging:
 @contextmanager
 def staging(target: Path) -> Iterator[Staging]:
     """A staging folder beside ``target``, gone at the end whatever happens. Raises errors.UsageError."""
+    folder = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    # The folder is made inside of the try: an interrupt right after it must not leave it behind.
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise UsageError(
-            f"{target.parent}: cannot write there ({error.strerror})", hint="choose another target"
-        ) from error
-    try:
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise UsageError(
+                f"{target.parent}: cannot write there ({error.strerror})", hint="choose another target"
+            ) from error
         yield Staging(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
