@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from isthmus.cli.main import entry
 
-from isthmus.cli.main import main
-
-sys.exit(main())
+entry()

@@ -47,6 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def entry() -> NoReturn:
+    """The program: ``main``, and an exit code that nothing can change any more.
+
+    An interrupt that passes through C code leaves a mark in the interpreter, which would then end by the signal
+    instead of the code, although everything has been cleaned up.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, without importing a framework."""
     parser = argparse.ArgumentParser(
