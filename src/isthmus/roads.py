@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.doctor import require
-from isthmus.errors import UsageError
 from isthmus.hub.model import Hub
 from isthmus.source import Source, SourceKind
 from isthmus.types import Blocker, Change, Kind, Note, Options
@@ -47,10 +46,9 @@ def read(source: Source, *, inputs: Any, dynamic_shapes: Any, options: Options) 
         value = source.factory.callable if source.factory is not None else source.value
         weights = source.factory.weights if source.factory is not None else None
         return read_torch(value, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options, weights=weights)
-    raise UsageError(
-        f"{source.label}: this version reads PyTorch and ONNX models, not TensorFlow's",
-        hint="TensorFlow models can be judged (isthmus verify) and inspected",
-    )
+    from isthmus.readers.tensorflow import read_tensorflow
+
+    return read_tensorflow(source.value, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
 
 
 def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Written:

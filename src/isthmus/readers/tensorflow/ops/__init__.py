@@ -1,0 +1,18 @@
+"""What every TensorFlow operator means, by kind."""
+
+from __future__ import annotations
+
+from isthmus.readers.tensorflow.contract import ReadTable, merge
+from isthmus.readers.tensorflow.ops import (
+    calls,
+    elementwise,
+    shape,
+)
+
+_ROOMS = (
+    calls,
+    elementwise,
+    shape,
+)
+
+TABLE: ReadTable = merge(*(room.table for room in _ROOMS))

@@ -1,0 +1,116 @@
+"""From an opened program to the hub: inputs, weights, the graph, outputs, then canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from isthmus.errors import Unsupported
+from isthmus.hub.canonical import canonicalize
+from isthmus.hub.io import signature_of
+from isthmus.hub.model import Hub
+from isthmus.passes.base import run
+from isthmus.passes.pipelines import simplify
+from isthmus.readers.tensorflow.builder import Builder
+from isthmus.readers.tensorflow.dtypes import data_type
+from isthmus.readers.tensorflow.graph import Bound, GraphReader
+from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
+from isthmus.readers.tensorflow.modules import module_of
+from isthmus.readers.tensorflow.ops import TABLE
+from isthmus.readers.tensorflow.program import Port, Program, Variable
+from isthmus.readers.tensorflow.sources import open_program
+from isthmus.types import Blocker, Options
+
+_IR_VERSION = 10
+
+
+def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Hub:
+    """See :func:`isthmus.readers.tensorflow.read_tensorflow`."""
+    return read_program(open_program(source, inputs, dynamic_shapes, options))
+
+
+def read_program(program: Program) -> Hub:
+    """The hub of an opened program. Raises errors.Unsupported with everything that stands in the way."""
+    _refuse_ports(program)
+    op = Builder()
+    reader = GraphReader(op, TABLE, modules=lambda scope: module_of(scope, program.modules))
+    given: dict[str, Bound] = {port.tensor.name: _input(op, port) for port in program.inputs}
+    names = [op.fresh(port.name) for port in program.outputs]
+    given |= {name: _captured(op, name, thing) for name, thing in program.captures.items()}
+    outputs = reader.run(program.graph, given, [port.tensor for port in program.outputs])
+    reader.finish(program.name)
+    _return(op, names, program.outputs, outputs)
+    model = ir.Model(op.main, ir_version=_IR_VERSION, producer_name="isthmus")
+    canonicalize(model)
+    hub = Hub(
+        model=model,
+        signature=signature_of(model),
+        source=program.name,
+        source_kind=program.kind,
+        road=program.road,
+        notes=program.notes,
+    )
+    # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
+    return run(hub, [simplify(trainable=True)])
+
+
+def _input(op: Builder, port: Port) -> ir.Value:
+    dtype = data_type(port.tensor.dtype)
+    assert dtype is not None  # _refuse_ports saw to it
+    return op.input(port.name, dtype, None if port.shape is None else ir.Shape(port.shape))
+
+
+def _captured(op: Builder, name: str, thing: Any) -> Bound:
+    """What a captured placeholder stands for: a weight, a constant, or a resource that its operations know."""
+    if isinstance(thing, Variable):
+        role = "parameter" if thing.trainable else "buffer"
+        return VariableHandle(thing, op.initializer(_tensor_of(thing), thing.name, role=role))
+    if isinstance(thing, np.ndarray):
+        return op.constant(thing, name=name.partition(":")[0])
+    if hasattr(thing, "numpy") and data_type(thing.dtype) is not None:
+        return op.constant(np.asarray(thing.numpy()), name=name.partition(":")[0])
+    return ResourceHandle(thing)
+
+
+def _tensor_of(variable: Variable) -> ir.TensorProtocol:
+    """The value, read from the variable when it is wanted and not kept."""
+    dtype = data_type(variable.value.dtype)
+    if dtype is None:
+        blocker = Blocker("VariableV2", f"variable {variable.name!r} is {variable.value.dtype}, which ONNX has not")
+        raise Unsupported("a variable cannot be carried", [blocker])
+
+    def value() -> ir.TensorProtocol:
+        held = variable.value
+        return ir.tensor(np.asarray(held.numpy() if hasattr(held, "numpy") else held))
+
+    shape = ir.Shape([int(dim) for dim in variable.value.shape])
+    return ir.LazyTensor(value, dtype=dtype, shape=shape, name=variable.name)
+
+
+def _return(op: Builder, names: Sequence[str], ports: Sequence[Port], outputs: Sequence[Bound]) -> None:
+    """The outputs under their names; what is an input, a weight or another output already is returned as a copy."""
+    for name, port, value in zip(names, ports, outputs, strict=True):
+        if not isinstance(value, ir.Value):
+            blocker = Blocker(
+                port.tensor.op.type, f"output {port.name!r} is no tensor of ONNX: {type(value).__name__}"
+            )
+            raise Unsupported("an output cannot be carried", [blocker])
+        if value.producer() is None or value in op.main.outputs:
+            value = op.Identity(value)
+            value.shape = None
+        value.name = name
+        op.main.outputs.append(value)
+
+
+def _refuse_ports(program: Program) -> None:
+    blockers = [
+        Blocker(port.tensor.op.type, f"{what} {port.name!r} is {port.tensor.dtype.name}, for which ONNX has no type")
+        for what, ports in (("input", program.inputs), ("output", program.outputs))
+        for port in ports
+        if data_type(port.tensor.dtype) is None
+    ]
+    if blockers:
+        raise Unsupported(f"the signature of {program.name} cannot be carried", blockers)
