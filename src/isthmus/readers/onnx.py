@@ -21,7 +21,8 @@ from isthmus.hub.io import (
     signature_of,
     signature_of_proto,
 )
-from isthmus.hub.model import Hub
+from isthmus.hub.model import ROLE, Hub
+from isthmus.hub.state import KEY, STATE, State, read
 from isthmus.hub.structure import check_structure
 from isthmus.types import Dim, Options, Signature
 
@@ -86,10 +87,22 @@ def _with_data(model: ir.Model, folder: Path | None) -> ir.Model:
 def _hub(model: ir.Model, signature: Signature, source: str, dynamic_shapes: DynamicShapes | None) -> Hub:
     if dynamic_shapes:
         _reshape_inputs(model, dynamic_shapes)
+    state = _state(model)
     canonicalize(model)
     if dynamic_shapes:
         signature = signature_of(model)
-    return Hub(model, signature, source, "onnx", road="onnx")
+    return Hub(model, signature, source, "onnx", road="onnx", extras={} if state is None else {STATE: state})
+
+
+def _state(model: ir.Model) -> State | None:
+    """What a file of ours tells of the PyTorch model that it was; the marks of weights go to their values."""
+    for value in model.graph.initializers.values():
+        told = value.const_value.metadata_props if value.const_value is not None else {}
+        for key in (ROLE, KEY):
+            if text := told.get(key):
+                value.metadata_props.setdefault(key, text)
+    text = model.metadata_props.pop(STATE, "")
+    return read(text) if text else None
 
 
 def _reshape_inputs(model: ir.Model, shapes: DynamicShapes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from isthmus.hub.model import ONNX, Hub, op_name
 from isthmus.hub.opset import lowest_equivalent_opset, lowest_version, to_opset
 from isthmus.hub.provenance import where
 from isthmus.hub.schema import ML, schema_of
-from isthmus.types import Blocker, Options, TensorSpec
+from isthmus.hub.state import LARGEST, STATE, state_of, written
+from isthmus.types import Blocker, Note, Options, TensorSpec
 from isthmus.writers.onnx_file import write_file
 
 EXTERNAL_FROM = 1_500_000_000
@@ -58,6 +60,10 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
         _METADATA_IR, onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid(ONNX, version)])
     )
     model.producer_name, model.producer_version = "isthmus", __version__
+    text, left_out = written(state_of(hub.extras))
+    if text:
+        model.metadata_props[STATE] = text
+    hub = hub.with_(notes=(*hub.notes, *_left_out(left_out)))
     if path is not None:
         write_file(model, path, external_from=EXTERNAL_FROM)
     return Written(hub, model)
@@ -77,6 +83,13 @@ def blockers(hub: Hub, options: Options) -> list[Blocker]:
                     hint = f"pin opset {max(lowest_equivalent_opset(hub.model), needs)} or later, or none"
                     found.append(Blocker(op_name(node), f"needs opset {needs}", hint, where(node)))
     return _counted(found)
+
+
+def _left_out(keys: Sequence[str]) -> Iterator[Note]:
+    if keys:
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        text = f"{shown}: no operator reads them, and the file keeps {LARGEST >> 20} MB of such weights at most"
+        yield Note("state", text)
 
 
 def _known(node: ir.Node) -> bool:

@@ -14,6 +14,8 @@ import onnx
 import onnx_ir as ir
 
 from isthmus.hub.io import MAP_TYPE
+from isthmus.hub.model import ROLE
+from isthmus.hub.state import KEY
 
 _GRAPH_IN_MODEL = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER_IN_GRAPH = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
@@ -32,11 +34,14 @@ _PAGE_FROM = 1 << 20
 def write_file(model: ir.Model, path: Path, *, external_from: int) -> None:
     """Write ``model`` to ``path``; where its weights have ``external_from`` bytes or more, to ``<name>.data`` too."""
     # A tensor may bear another name than the value that it is the content of, or none: the value's is what nodes use.
-    weights = {name: v.const_value for name, v in model.graph.initializers.items() if v.const_value is not None}
+    values = {name: value for name, value in model.graph.initializers.items() if value.const_value is not None}
+    weights = {name: value.const_value for name, value in values.items() if value.const_value is not None}
     tensors = list(weights.values())
     outside = path.with_name(f"{path.name}.data")
     external = sum(tensor.nbytes for tensor in tensors) >= external_from
     heads = _beside(weights, outside) if external else [_head(name, tensor) for name, tensor in weights.items()]
+    for head, value in zip(heads, values.values(), strict=True):
+        _tell(head, value)
     shell = _without_weights(model)
     graph = shell.graph.SerializeToString(deterministic=True)
     shell.ClearField("graph")
@@ -58,6 +63,14 @@ def _head(name: str, tensor: ir.TensorProtocol) -> onnx.TensorProto:
         proto.name = name
         return proto
     return onnx.TensorProto(name=name, data_type=tensor.dtype.value, dims=tensor.shape.numpy())
+
+
+def _tell(head: onnx.TensorProto, value: ir.Value) -> None:
+    """Note what the weight is in its source: a parameter or a buffer, and its name where that is another one."""
+    told = {ROLE: value.metadata_props.get(ROLE), KEY: value.metadata_props.get(KEY)}
+    for key, text in told.items():
+        if text and (key, text) != (ROLE, "constant"):
+            head.metadata_props.add(key=key, value=text)
 
 
 def _streams(tensor: ir.TensorProtocol, head: onnx.TensorProto) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import onnx_ir as ir
 import torch
 
+from isthmus.hub.state import KEY
+
 
 def all_values(model: ir.Model) -> Iterator[ir.Value]:
     """Every value of the model, those of subgraphs and functions included."""
@@ -54,7 +56,7 @@ def name_inputs_and_outputs(model: ir.Model, inputs: Sequence[str], outputs: Seq
 
 def _rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
     if value.name in graph.initializers and graph.initializers[str(value.name)] is value:
-        value.metadata_props["isthmus.name"] = str(value.name)
+        value.metadata_props[KEY] = str(value.name)
         graph.initializers.pop(str(value.name))
         value.name = name
         graph.initializers[name] = value
@@ -66,13 +68,13 @@ def merge_tied_weights(model: ir.Model, state: Mapping[str, torch.Tensor]) -> No
     """Weights that are one tensor in memory become one initializer, named as first in ``state``."""
     names: dict[tuple[object, ...], str] = {}
     for name, tensor in state.items():
-        names.setdefault(_memory(tensor), name)
+        names.setdefault(memory(tensor), name)
     first: dict[tuple[object, ...], ir.Value] = {}
     for name, value in list(model.graph.initializers.items()):
         raw = getattr(value.const_value, "raw", None)
         if not isinstance(raw, torch.Tensor) or raw.numel() == 0:
             continue
-        kept = first.setdefault(_memory(raw), value)
+        kept = first.setdefault(memory(raw), value)
         if kept is not value:
             value.replace_all_uses_with(kept, replace_graph_outputs=True)
             del model.graph.initializers[name]
@@ -84,7 +86,8 @@ def merge_tied_weights(model: ir.Model, state: Mapping[str, torch.Tensor]) -> No
             model.graph.initializers[name] = value
 
 
-def _memory(tensor: torch.Tensor) -> tuple[object, ...]:
+def memory(tensor: torch.Tensor) -> tuple[object, ...]:
+    """What two names of one tensor share."""
     return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype
 
 

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from isthmus.errors import Unsupported, UsageError
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.model import Hub
+from isthmus.hub.state import STATE
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
 from isthmus.readers.torch import capture, names, programs
@@ -23,6 +24,7 @@ from isthmus.readers.torch.feeds import Feeds, feeds_of
 from isthmus.readers.torch.graph import Graph
 from isthmus.readers.torch.quiet import quiet, undisturbed
 from isthmus.readers.torch.sources import Opened, open_source
+from isthmus.readers.torch.state import told_state
 from isthmus.readers.torch.structure import forward_with_named_outputs, leaf_names, output_names, plain_outputs
 from isthmus.types import Blocker, Note, Options, Signature, TensorSpec
 
@@ -54,7 +56,8 @@ def _hub(opened: Opened, graph: Graph) -> Hub:
     )
     # torch's translations are verbose (a zero bias is expanded from the input's shape, sizes are cast and squeezed).
     # What may train is left alone, whatever the target will be.
-    return run(hub, [simplify(trainable=True)])
+    hub = run(hub, [simplify(trainable=True)])
+    return hub.with_(extras={**hub.extras, STATE: told_state(opened.thing, hub.model)})
 
 
 def signature_of(graph: ir.Graph) -> Signature:

@@ -13,6 +13,7 @@ import onnx_ir as ir
 import torch
 
 from isthmus.hub.model import ROLE
+from isthmus.hub.state import State, key_of
 from isthmus.lower.walk import Refusal
 from isthmus.writers.torch import host
 from isthmus.writers.torch.recorder import Recorder, put_tensor
@@ -32,8 +33,15 @@ class TorchBackend:
 
     failures: tuple[type[Exception], ...] = (RuntimeError, TypeError, ValueError, IndexError)
 
-    def __init__(self, recorder: Recorder | None = None, weights: Mapping[str, ir.Value] | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | None = None,
+        weights: Mapping[str, ir.Value] | None = None,
+        state: State | None = None,
+    ) -> None:
         self.recorder = recorder
+        self.state = state or State()
+        """What the source's state dict has besides the weights of the graph."""
         self.stored: dict[str, Stored] = {}
         """Names of the source's initializers → where and how their tensors are in the module."""
         self.placed: set[ir.Value] = set()
@@ -44,10 +52,10 @@ class TorchBackend:
         marks = {value.metadata_props.get(ROLE) for value in (weights or {}).values()}
         self.marked = bool(marks & {"parameter", "buffer"})
         """Whether the source tells its weights from its constants."""
-        for name in weights or ():
-            parts = name.split(".")
+        for key in (*map(key_of, (weights or {}).values()), *self.state.tied, *self.state.kept):
+            parts = key.split(".")
             for depth in range(1, len(parts)):
-                self._below.setdefault(".".join(parts[:depth]), set()).add(name)
+                self._below.setdefault(".".join(parts[:depth]), set()).add(key)
 
     def constant(self, value: ir.Value) -> Any:
         """The tensor of an initializer, or a proxy of the module's attribute that holds it; made once."""
@@ -90,7 +98,7 @@ class TorchBackend:
             proxy = recorder.attribute(held.key)
             return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
         role = self.role(value)
-        path = recorder.paths.choose(value.name or "value")
+        path = recorder.paths.choose(key_of(value) or "value")
         put_tensor(recorder.root, path, tensor, role=role)
         self.note(value, path)
         return recorder.attribute(path)
@@ -105,7 +113,7 @@ class TorchBackend:
         self.placed.add(value)
 
     def names_below(self, prefix: str) -> set[str]:
-        """The initializers whose names lie directly or deeper below ``prefix``."""
+        """The keys of weights, read by the graph or not, that lie directly or deeper below ``prefix``."""
         return self._below.get(prefix, set())
 
     @contextlib.contextmanager

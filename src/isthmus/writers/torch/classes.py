@@ -17,6 +17,7 @@ from isthmus.writers.torch.forward import KIND, WIDTH, Line, kinds, statements, 
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
 from isthmus.writers.torch.spell import is_helper
+from isthmus.writers.torch.ties import ties
 from isthmus.writers.torch.tree import CLASS
 
 _ROLES = {
@@ -68,6 +69,7 @@ class Written:
 def written(root: fx.GraphModule, inputs: Sequence[str]) -> Written:
     """``root`` as classes; its ``forward`` takes ``inputs``, which are identifiers."""
     _mark(root)
+    tied = ties(root, lambda m: type(m) not in LAYERS and (m is root or not _is_sequence(m)))
     made: dict[nn.Module, Maker] = {}
     names: set[str] = {"Tensor", "Path"}
     texts: list[str] = []
@@ -80,6 +82,7 @@ def written(root: fx.GraphModule, inputs: Sequence[str]) -> Written:
         groups: dict[tuple[object, ...], list[Block]] = defaultdict(list)
         for path, module in level:
             block = _block(path, module, made, stored, inputs if module is root else None)
+            block.init += tied.get(module, [])
             groups[block.key].append(block)
         for blocks in groups.values():
             name = unique("Model" if blocks[0].module is root else blocks[0].wish, names)

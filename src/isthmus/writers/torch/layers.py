@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -13,105 +12,18 @@ from torch import nn
 
 from isthmus.hub.model import ROLE
 from isthmus.hub.provenance import where
+from isthmus.hub.state import key_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.homes import COUNT, attribute, layered, weights_of
 from isthmus.writers.torch.rooms import Layer
-from isthmus.writers.torch.weights import tensor_of
 
 FULL = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
-_SUFFIX = re.compile(
-    r"[._/:](?:weight|weights|kernel|gamma|scale|slope|w|W)(?::0)?\Z|(?:_weight|_w|_W|_scale|_gamma)\Z"
-)
 
 
 def rules() -> Mapping[str, Layer]:
     """Operator → what may make a layer of it."""
     return _RULES
-
-
-def _attribute(c: Context, name: str, default: Any) -> Any:
-    found = c.node.attributes.get(name)
-    return default if found is None else found.value
-
-
-def _weights(c: Context, leaves: Mapping[str, int]) -> dict[str, ir.Value] | None:
-    """The initializers at these inputs, by the names that the layer gives them; None where one is computed."""
-    found = {}
-    for leaf, index in leaves.items():
-        if not c.has(index):
-            continue
-        value = c.node.inputs[index]
-        if value is None or value.const_value is None or value.is_graph_input() or value.dtype is None:
-            return None
-        found[leaf] = value
-    return found
-
-
-def _home(c: Context, backend: TorchBackend, weights: Mapping[str, ir.Value]) -> str | None:
-    """Where a layer with these weights stands: where their names say, if they say all the same and all there is.
-
-    A source of PyTorch's names its parameters itself; names of other sources may become others.
-    """
-    prefixes: set[str | None] = set()
-    for leaf, value in weights.items():
-        parent, _, last = str(value.name).rpartition(".")
-        prefixes.add(parent if last == leaf else None)
-    prefix = next(iter(prefixes)) if len(prefixes) == 1 else None
-    if prefix == "" or any(backend.role(value) == "constant" for value in weights.values()):
-        return None  # the model itself would be the layer; or no weights of the source
-    if prefix:
-        held = backend.names_below(prefix)
-        return prefix if held == {str(v.name) for v in weights.values()} else None
-    if backend.marked:
-        return None
-    if any("." in str(value.name) or len(value.uses()) > 1 for value in weights.values()):
-        return None
-    title = _SUFFIX.sub("", str(weights["weight"].name)) if "weight" in weights else ""
-    place = where(c.node).module or title or c.node.name or c.node.op_type.lower()
-    return place.replace("/", ".").strip(".") or c.node.op_type.lower()
-
-
-def _layered(
-    c: Context,
-    backend: TorchBackend,
-    make: Callable[[], nn.Module],
-    weights: Mapping[str, ir.Value],
-    *inputs: Any,
-    stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
-) -> Any:
-    """Call the layer that ``make`` gives without values, filled with ``weights``; None where it has no place."""
-    assert backend.recorder is not None
-    home = _home(c, backend, weights)
-    if home is None:
-        return None
-    again = backend.layers.get(home)
-    key = (c.node.op_type, tuple((k, v.name) for k, v in weights.items()), str(sorted_attributes(c.node)))
-    if again is not None and again[1] == key:
-        return backend.recorder.create_proxy("call_module", again[0], inputs, {})
-    if again is not None or any(value in backend.placed for value in weights.values()):
-        return None
-    path = backend.recorder.paths.choose(home)
-    module = make()
-    for leaf, value in weights.items():
-        assert value.const_value is not None
-        tensor = tensor_of(value.const_value)
-        if leaf in stored:
-            tensor = tensor.permute(stored[leaf]).contiguous()
-        _fill(module, leaf, tensor)
-        backend.note(value, f"{path}.{leaf}", stored.get(leaf))
-    backend.layers[home] = (path, key)
-    return backend.recorder.module(path, module, *inputs)
-
-
-def _fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
-    if leaf in module._parameters:
-        module._parameters[leaf] = nn.Parameter(tensor)
-    else:
-        module._buffers[leaf] = tensor
-
-
-def sorted_attributes(node: ir.Node) -> list[tuple[str, Any]]:
-    return sorted((name, str(a.value)) for name, a in node.attributes.items())
 
 
 def _symmetric(pads: Sequence[int]) -> tuple[int, ...] | None:
@@ -141,29 +53,29 @@ def _without_zeros(c: Context, weights: dict[str, ir.Value] | None) -> dict[str,
 
 
 def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _without_zeros(c, _weights(c, {"weight": 1, "bias": 2}))
-    if weights is None or _attribute(c, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+    weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
+    if weights is None or attribute(c, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return None
     shape = _sizes(weights["weight"])
     space = len(shape) - 2
-    pads = _attribute(c, "pads", (0,) * 2 * space)
-    if _attribute(c, "auto_pad", "NOTSET") == "VALID":
+    pads = attribute(c, "pads", (0,) * 2 * space)
+    if attribute(c, "auto_pad", "NOTSET") == "VALID":
         pads = (0,) * 2 * space
     padding = _symmetric(pads)
     if padding is None or space not in (1, 2, 3) or min(padding) < 0 or 0 in shape:
         return None
-    groups = int(_attribute(c, "group", 1))
+    groups = int(attribute(c, "group", 1))
     options = {
-        "stride": (_one(_attribute(c, "strides", (1,) * space)), 1),
+        "stride": (_one(attribute(c, "strides", (1,) * space)), 1),
         "padding": (_one(padding), 0),
-        "dilation": (_one(_attribute(c, "dilations", (1,) * space)), 1),
+        "dilation": (_one(attribute(c, "dilations", (1,) * space)), 1),
         "groups": (groups, 1),
         "bias": ("bias" in weights, True),
     }
     chosen = {k: v for k, (v, default) in options.items() if v != default}
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[space - 1]
     kernel = _one(shape[2:])
-    return _layered(
+    return layered(
         c,
         backend,
         lambda: kind(shape[1] * groups, shape[0], kernel, **chosen, device="meta"),
@@ -173,20 +85,20 @@ def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
 
 
 def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _without_zeros(c, _weights(c, {"weight": 1, "bias": 2}))
-    if weights is None or _attribute(c, "auto_pad", "NOTSET") != "NOTSET" or "output_shape" in c.node.attributes:
+    weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
+    if weights is None or attribute(c, "auto_pad", "NOTSET") != "NOTSET" or "output_shape" in c.node.attributes:
         return None
     shape = _sizes(weights["weight"])
     space = len(shape) - 2
-    strides = tuple(_attribute(c, "strides", (1,) * space))
-    dilations = tuple(_attribute(c, "dilations", (1,) * space))
-    extra = tuple(_attribute(c, "output_padding", (0,) * space))
-    padding = _symmetric(_attribute(c, "pads", (0,) * 2 * space))
+    strides = tuple(attribute(c, "strides", (1,) * space))
+    dilations = tuple(attribute(c, "dilations", (1,) * space))
+    extra = tuple(attribute(c, "output_padding", (0,) * space))
+    padding = _symmetric(attribute(c, "pads", (0,) * 2 * space))
     if padding is None or space not in (1, 2, 3) or min(padding) < 0 or 0 in shape:
         return None
     if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
         return None
-    groups = int(_attribute(c, "group", 1))
+    groups = int(attribute(c, "group", 1))
     options = {
         "stride": (_one(strides), 1),
         "padding": (_one(padding), 0),
@@ -197,7 +109,7 @@ def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any
     }
     chosen = {k: v for k, (v, default) in options.items() if v != default}
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[space - 1]
-    return _layered(
+    return layered(
         c,
         backend,
         lambda: kind(shape[0], shape[1] * groups, _one(shape[2:]), **chosen, device="meta"),
@@ -207,15 +119,15 @@ def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any
 
 
 def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = weights_of(c, {"weight": 1, "bias": 2})
     if weights is None:
         return None
-    turned = bool(_attribute(c, "transposed", 0))
+    turned = bool(attribute(c, "transposed", 0))
     shape = _sizes(weights["weight"])
     if turned and backend.marked:
         return None  # a PyTorch source that multiplies by a parameter as it is has no Linear there
     inputs, outputs = shape if turned else shape[::-1]
-    return _layered(
+    return layered(
         c,
         backend,
         lambda: nn.Linear(inputs, outputs, bias="bias" in weights, device="meta"),
@@ -226,31 +138,31 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
 
 
 def batch_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4})
-    if weights is None or _attribute(c, "training_mode", 0) or c.outputs > 1:
+    weights = weights_of(c, {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4})
+    if weights is None or attribute(c, "training_mode", 0) or c.outputs > 1:
         return None
     rank = c.rank(0)
     if rank not in (2, 3, 4, 5) or {v.dtype for v in weights.values()} != {c.dtype(0)}:
         return None
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[rank]
-    epsilon, momentum = float(_attribute(c, "epsilon", 1e-5)), 1.0 - float(_attribute(c, "momentum", 0.9))
+    epsilon, momentum = float(attribute(c, "epsilon", 1e-5)), 1.0 - float(attribute(c, "momentum", 0.9))
 
     def make() -> nn.Module:
         module = kind(_sizes(weights["weight"])[0], eps=_short(epsilon), momentum=round(momentum, 6), device="meta")
-        module.num_batches_tracked = torch.tensor(0)
+        module.register_buffer(COUNT, torch.tensor(0))
         return module
 
-    return _layered(c, backend, make, weights, given(0))
+    return layered(c, backend, make, weights, given(0))
 
 
 def layer_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = weights_of(c, {"weight": 1, "bias": 2})
     if weights is None or c.outputs > 1 or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
         return None
     if "bias" in weights and _sizes(weights["bias"]) != _sizes(weights["weight"]):
         return None
-    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(_attribute(c, "epsilon", 1e-5))
-    return _layered(
+    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
+    return layered(
         c,
         backend,
         lambda: nn.LayerNorm(shape, eps=_short(epsilon), bias="bias" in weights, device="meta"),
@@ -260,16 +172,16 @@ def layer_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
 
 
 def rms_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1})
+    weights = weights_of(c, {"weight": 1})
     if weights is None or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
         return None
-    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(_attribute(c, "epsilon", 1e-5))
-    return _layered(c, backend, lambda: nn.RMSNorm(shape, eps=_short(epsilon), device="meta"), weights, given(0))
+    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
+    return layered(c, backend, lambda: nn.RMSNorm(shape, eps=_short(epsilon), device="meta"), weights, given(0))
 
 
 def _spans(c: Context, weight: ir.Value) -> bool:
     """Whether a norm's weight has exactly the shape that is normalized."""
-    axis = int(_attribute(c, "axis", -1))
+    axis = int(attribute(c, "axis", -1))
     return tuple(c.shape(0)[axis:]) == _sizes(weight)
 
 
@@ -278,42 +190,42 @@ def _one_axis(shape: tuple[int, ...]) -> Any:
 
 
 def group_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = weights_of(c, {"weight": 1, "bias": 2})
     if weights is None or c.dtype(0) not in FULL or len(weights) != 2:
         return None
-    groups, channels = int(_attribute(c, "num_groups", 1)), _sizes(weights["weight"])[0]
-    epsilon = float(_attribute(c, "epsilon", 1e-5))
-    return _layered(
+    groups, channels = int(attribute(c, "num_groups", 1)), _sizes(weights["weight"])[0]
+    epsilon = float(attribute(c, "epsilon", 1e-5))
+    return layered(
         c, backend, lambda: nn.GroupNorm(groups, channels, eps=_short(epsilon), device="meta"), weights, given(0)
     )
 
 
 def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _weights(c, {"weight": 1, "bias": 2})
+    weights = weights_of(c, {"weight": 1, "bias": 2})
     rank = c.rank(0)
     if weights is None or c.dtype(0) not in FULL or rank not in (3, 4, 5):
         return None
     if any(isinstance(d, int) and d <= 1 for d in c.shape(0)[2:]) and all(d == 1 for d in c.shape(0)[2:]):
         return None  # PyTorch demands more than one value a channel
     kind = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[rank - 3]
-    channels, epsilon = _sizes(weights["weight"])[0], float(_attribute(c, "epsilon", 1e-5))
-    return _layered(
+    channels, epsilon = _sizes(weights["weight"])[0], float(attribute(c, "epsilon", 1e-5))
+    return layered(
         c, backend, lambda: kind(channels, eps=_short(epsilon), affine=True, device="meta"), weights, given(0)
     )
 
 
 def embedding(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     """A table that is called a weight: PyTorch's, whose indices are never negative."""
-    weights = _weights(c, {"weight": 0})
-    if weights is None or _attribute(c, "axis", 0) != 0 or len(_sizes(weights["weight"])) != 2:
+    weights = weights_of(c, {"weight": 0})
+    if weights is None or attribute(c, "axis", 0) != 0 or len(_sizes(weights["weight"])) != 2:
         return None
     value = weights["weight"]
-    if value.dtype is None or not value.dtype.is_floating_point() or not str(value.name).endswith(".weight"):
+    if value.dtype is None or not value.dtype.is_floating_point() or not key_of(value).endswith(".weight"):
         return None
     if c.dtype(1) not in (ir.DataType.INT64, ir.DataType.INT32):
         return None
     rows, width = _sizes(value)
-    return _layered(c, backend, lambda: nn.Embedding(rows, width, device="meta"), weights, given(1))
+    return layered(c, backend, lambda: nn.Embedding(rows, width, device="meta"), weights, given(1))
 
 
 def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:

@@ -11,6 +11,7 @@ from torch import fx, nn
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
 from isthmus.hub.schema import ML
+from isthmus.hub.state import state_of
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
 from isthmus.types import Blocker, Note, Options
@@ -22,6 +23,7 @@ from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
 from isthmus.writers.torch.recorder import NODE, VALUE, Recorder, graph_module
 from isthmus.writers.torch.rooms import as_tensors, prepared
+from isthmus.writers.torch.state import completed
 from isthmus.writers.torch.tree import nested
 from isthmus.writers.torch.weights import dtype_of
 
@@ -63,7 +65,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     if blocked := signature_blockers(ready.graph):
         raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(ready.graph, LOWERINGS)])
     recorder = Recorder()
-    backend = TorchBackend(recorder, ready.graph.initializers)
+    backend = TorchBackend(recorder, ready.graph.initializers, state_of(ready.extras))
     graph = ready.graph
     taken: set[str] = set()
     given = []
@@ -76,7 +78,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
-    return Recorded(ready, _settled(nested(polished(module))).eval(), backend.stored)
+    return Recorded(ready, _settled(completed(nested(polished(module)), backend)).eval(), backend.stored)
 
 
 def _settled(root: nn.Module) -> nn.Module:

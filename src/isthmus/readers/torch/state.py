@@ -1,0 +1,59 @@
+"""The state dict and the module tree of a source: what its graph does not tell of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir import tensor_adapters
+
+from isthmus.hub.model import ROLE
+from isthmus.hub.state import Kept, State, key_of
+from isthmus.readers.torch.names import memory
+
+
+def told_state(source: Any, model: ir.Model) -> State:
+    """What ``source`` (a module or an exported program) has beside the graph; its weights get their roles."""
+    tensors = {key: tensor for key, tensor in _state_dict(source).items() if isinstance(tensor, torch.Tensor)}
+    parameters = _parameters(source)
+    present = {key_of(value): value for value in model.graph.initializers.values()}
+    for key, value in present.items():
+        if key in tensors:
+            value.metadata_props[ROLE] = "parameter" if key in parameters else "buffer"
+        elif value.metadata_props.get(ROLE) in ("parameter", "buffer"):
+            value.metadata_props[ROLE] = "constant"  # no state dict shows it
+    first: dict[tuple[object, ...], str] = {}
+    for key in sorted(tensors, key=lambda key: key not in present):
+        if tensors[key].numel():
+            first.setdefault(memory(tensors[key]), key)
+    tied: dict[str, str] = {}
+    kept: dict[str, Kept] = {}
+    for key, tensor in tensors.items():
+        origin = first.get(memory(tensor), key) if tensor.numel() else key
+        if key in present:
+            continue
+        if origin != key:
+            tied[key] = origin
+        elif tensor.layout is torch.strided and not tensor.is_quantized:
+            kept[key] = Kept(tensor_adapters.TorchTensor(tensor.detach(), name=key), key in parameters)
+    frozen = tuple(key for key, parameter in parameters.items() if not parameter.requires_grad)
+    return State(tied, kept, frozen, _modules(source))
+
+
+def _state_dict(source: Any) -> dict[str, Any]:
+    return dict(source.state_dict if isinstance(source, torch.export.ExportedProgram) else source.state_dict())
+
+
+def _parameters(source: Any) -> dict[str, torch.nn.Parameter]:
+    if isinstance(source, torch.export.ExportedProgram):
+        held = source.state_dict.items()
+        return {key: tensor for key, tensor in held if isinstance(tensor, torch.nn.Parameter)}
+    return dict(source.named_parameters(remove_duplicate=False))
+
+
+def _modules(source: Any) -> dict[str, str]:
+    if isinstance(source, torch.export.ExportedProgram):
+        return {}
+    named = source.named_modules(remove_duplicate=False)
+    return {path: getattr(part, "original_name", type(part).__name__) for path, part in named if path}

@@ -1,0 +1,150 @@
+"""Where a layer stands: at the module that its weights' names say, filled with them, shared where they are tied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from isthmus.hub.provenance import class_of, where
+from isthmus.hub.state import key_of
+from isthmus.lower.walk import Context
+from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.weights import tensor_of
+
+COUNT = "num_batches_tracked"
+"""The one buffer of PyTorch's normalizations that no operator reads."""
+
+_SUFFIX = re.compile(
+    r"[._/:](?:weight|weights|kernel|gamma|scale|slope|w|W)(?::0)?\Z|(?:_weight|_w|_W|_scale|_gamma)\Z"
+)
+
+
+def attribute(c: Context, name: str, default: Any) -> Any:
+    found = c.node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def weights_of(c: Context, leaves: Mapping[str, int]) -> dict[str, ir.Value] | None:
+    """The initializers at these inputs, by the names that the layer gives them; None where one is computed."""
+    found = {}
+    for leaf, index in leaves.items():
+        if not c.has(index):
+            continue
+        value = c.node.inputs[index]
+        if value is None or value.const_value is None or value.is_graph_input() or value.dtype is None:
+            return None
+        found[leaf] = value
+    return found
+
+
+def _home(c: Context, backend: TorchBackend, weights: Mapping[str, ir.Value]) -> str | None:
+    """Where a layer with these weights stands: where their names say, if they say all the same and all there is.
+
+    A source of PyTorch's names its parameters itself, tied ones more than once; names of other sources may become
+    others.
+    """
+    if any(backend.role(value) == "constant" for value in weights.values()):
+        return None  # no weights of the source
+    place = where(c.node).module
+    if prefixes := _prefixes(backend, weights):
+        prefix = place if place in prefixes else prefixes[0]
+        own = {f"{prefix}.{leaf}" for leaf in weights}
+        counted = f"{prefix}.{COUNT}"
+        return prefix if prefix and backend.names_below(prefix) - {counted} == own else None
+    if backend.marked or any("." in str(value.name) or len(value.uses()) > 1 for value in weights.values()):
+        return None
+    title = _SUFFIX.sub("", str(weights["weight"].name)) if "weight" in weights else ""
+    place = place or title or c.node.name or c.node.op_type.lower()
+    return place.replace("/", ".").strip(".") or c.node.op_type.lower()
+
+
+def _prefixes(backend: TorchBackend, weights: Mapping[str, ir.Value]) -> list[str]:
+    """The modules that all of the weights are said to be in, the one of their first names before the others."""
+    found: list[list[str]] = []
+    for leaf, value in weights.items():
+        key = key_of(value)
+        ends = [one.rpartition(".") for one in (key, *backend.state.aliases(key))]
+        found.append([parent for parent, _, last in ends if last == leaf])
+    return [prefix for prefix in found[0] if all(prefix in others for others in found)] if found else []
+
+
+def bare_home(c: Context, backend: TorchBackend, kind: str) -> str | None:
+    """Where a layer without weights stands: where the source had one of this class. None where it had none."""
+    place = where(c.node).module
+    named = class_of(c.node).startswith("torch.nn.modules.") and class_of(c.node).rpartition(".")[2] == kind
+    return place if place and named and not backend.names_below(place) else None
+
+
+def layered(
+    c: Context,
+    backend: TorchBackend,
+    make: Callable[[], nn.Module],
+    weights: Mapping[str, ir.Value],
+    *inputs: Any,
+    stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> Any:
+    """Call the layer that ``make`` gives without values, filled with ``weights``; None where it has no place."""
+    assert backend.recorder is not None
+    home = _home(c, backend, weights)
+    return None if home is None else settled(c, backend, home, make, weights, *inputs, stored=stored)
+
+
+def settled(
+    c: Context,
+    backend: TorchBackend,
+    home: str,
+    make: Callable[[], nn.Module],
+    weights: Mapping[str, ir.Value],
+    *inputs: Any,
+    stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> Any:
+    """Call the layer at ``home``; None where another one stands there, or a weight elsewhere in another order."""
+    assert backend.recorder is not None
+    again = backend.layers.get(home)
+    key = (c.node.op_type, tuple((k, v.name) for k, v in weights.items()), str(sorted_attributes(c.node)))
+    if again is not None and again[1] == key:
+        return backend.recorder.create_proxy("call_module", again[0], inputs, {})
+    shared = {leaf: value for leaf, value in weights.items() if value in backend.placed}
+    if again is not None or not all(_may_share(backend, home, leaf, value) for leaf, value in shared.items()):
+        return None
+    path = backend.recorder.paths.choose(home)
+    module = make()
+    for leaf, value in weights.items():
+        assert value.const_value is not None
+        if leaf in shared:
+            module._parameters[leaf] = backend.recorder.root.get_parameter(backend.stored[str(value.name)].key)
+            continue
+        tensor = tensor_of(value.const_value)
+        if leaf in stored:
+            tensor = tensor.permute(stored[leaf]).contiguous()
+        fill(module, leaf, tensor)
+        backend.note(value, f"{path}.{leaf}", stored.get(leaf))
+    count = backend.state.kept.get(f"{home}.{COUNT}")
+    if count is not None and COUNT in module._buffers:
+        module._buffers[COUNT] = tensor_of(count.tensor)
+    backend.layers[home] = (path, key)
+    return backend.recorder.module(path, module, *inputs)
+
+
+def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> bool:
+    """Whether a weight that stands elsewhere is this layer's too: the source tied them, and both store it alike."""
+    tied = f"{home}.{leaf}" in (key_of(value), *backend.state.aliases(key_of(value)))
+    return tied and backend.stored[str(value.name)].perm is None and backend.role(value) == "parameter"
+
+
+def fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
+    """Put a weight into a layer that was made without values."""
+    if leaf in module._parameters:
+        module._parameters[leaf] = nn.Parameter(tensor)
+    else:
+        module._buffers[leaf] = tensor
+
+
+def sorted_attributes(node: ir.Node) -> list[tuple[str, Any]]:
+    return sorted((name, str(a.value)) for name, a in node.attributes.items())
