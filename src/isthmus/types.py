@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 Dim = int | str | None
@@ -28,6 +29,14 @@ Kind = Literal["onnx", "saved_model", "torch", "python"]
 """What a conversion can write."""
 
 ValueKind = Literal["tensor", "sequence", "optional", "map"]
+
+CARRIED_BY_TORCH: Mapping[str, str] = MappingProxyType(
+    {"int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8", "float4e2m1": "float8e4m3fn"}
+)
+"""ONNX element types that PyTorch computes nothing in, and the smallest of its types that holds their every value.
+
+The inputs, outputs and weights of a PyTorch model have the latter in their place.
+"""
 
 
 @dataclass(frozen=True)

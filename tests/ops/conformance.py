@@ -83,13 +83,14 @@ def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool
 def run_torch(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool = False) -> list[np.ndarray]:
     """The same for the PyTorch writer: recorded by fx, or its lowerings called eagerly."""
     from isthmus.readers.onnx import read_onnx
-    from isthmus.verify.runners.torch import to_numpy, to_torch
+    from isthmus.verify.runners.torch import as_declared, to_numpy, to_torch
     from isthmus.writers.torch.record import record
 
-    recorded = record(read_onnx(model, options=Options(verify=False)))
+    hub = read_onnx(model, options=Options(verify=False))
+    recorded = record(hub)
     tensors = {name: to_torch(value) for name, value in feeds.items()}
     outputs = recorded.eager(tensors) if eager else recorded.call(tensors)
-    return [to_numpy(outputs[o.name]) for o in model.graph.output]
+    return [as_declared(to_numpy(outputs[spec.name]), spec.dtype) for spec in hub.signature.outputs]
 
 
 RUN = {"tensorflow": run_tensorflow, "torch": run_torch}

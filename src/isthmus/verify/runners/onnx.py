@@ -18,6 +18,8 @@ from isthmus.verify.runners.protocol import DEFAULT, Loaded, require
 
 _RUNTIME = "onnxruntime"
 _ELEMENT = re.compile(r"tensor\((\w+)\)")
+_WIDTHS = {"int4": 4, "uint4": 4, "float4e2m1": 4, "int2": 2, "uint2": 2}
+"""Bits an element of the types that ONNX Runtime packs into bytes, the first element in the lowest bits."""
 
 
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
@@ -71,12 +73,16 @@ class _Session:
         if not isinstance(value, np.ndarray):
             lacks = "ONNX Runtime's Python interface takes no sequence, map or empty optional beside such types"
             raise Unsupported("the model cannot be fed", [Blocker(op="bfloat16 or float8", reason=lacks)])
-        bits = codec.dtype_bits(codec.dtype_name(value.dtype))
+        name = codec.dtype_name(value.dtype)
+        bits = codec.dtype_bits(name)
         if bits is None:
             return self._ort_value.ortvalue_from_numpy(value)
         onnx = require("onnx", "its names of types are needed")
-        code = onnx.TensorProto.DataType.Value(codec.dtype_name(value.dtype).upper())
-        return self._ort_value.ortvalue_from_numpy_with_onnx_type(value.view(bits), code)
+        code = onnx.TensorProto.DataType.Value(name.upper())
+        stored = value.view(bits)
+        if name in _WIDTHS:
+            stored = _in_bytes(stored, _WIDTHS[name])
+        return self._ort_value.ortvalue_from_numpy_with_onnx_type(stored, code)
 
 
 class _Reference:
@@ -139,9 +145,31 @@ def _unpacked(value: Any) -> Any:
     if bits is None:
         return value.numpy()
     shape = tuple(value.shape())
-    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(bits).itemsize
-    raw = ctypes.string_at(value.data_ptr(), count) if count else b""
-    return np.frombuffer(raw, dtype=bits).reshape(shape).view(codec.numpy_dtype(name))
+    size = int(np.prod(shape, dtype=np.int64))
+    width = _WIDTHS.get(name, 8 * np.dtype(bits).itemsize)
+    count = -(-size * width // 8)
+    raw = np.frombuffer(ctypes.string_at(value.data_ptr(), count) if count else b"", dtype=bits)
+    stored = _out_of_bytes(raw, size, width) if name in _WIDTHS else raw
+    return stored.reshape(shape).view(codec.numpy_dtype(name))
+
+
+def _in_bytes(codes: Array, width: int) -> Array:
+    """Elements of ``width`` bits packed into the first bytes of an array of the same shape."""
+    flat, each = codes.reshape(-1), 8 // width
+    made = np.zeros(flat.size, np.uint8)
+    for place in range(each):
+        part = flat[place::each] & ((1 << width) - 1)
+        made[: part.size] |= part << (place * width)
+    return made.reshape(codes.shape)
+
+
+def _out_of_bytes(packed: Array, size: int, width: int) -> Array:
+    """The inverse of ``_in_bytes``: the low bits of ``size`` bytes, the sign repeated by whoever reads them."""
+    each = 8 // width
+    made = np.zeros(packed.size * each, np.uint8)
+    for place in range(each):
+        made[place::each] = packed >> (place * width) & ((1 << width) - 1)
+    return made[:size]
 
 
 def _value(output: Any) -> Value:

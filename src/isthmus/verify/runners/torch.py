@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
-from isthmus.types import Signature, TensorSpec
+from isthmus.types import CARRIED_BY_TORCH, Signature, TensorSpec
 from isthmus.verify.runners import codec
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
@@ -78,11 +78,17 @@ def live_module(
 
 
 def to_torch(value: Value) -> Any:
-    """A tensor with the same element type, on memory of its own, so that no in-place operator reaches the feed."""
+    """A tensor with the same element type, or with the one that carries it in PyTorch.
+
+    It is on memory of its own, so that no in-place operator reaches the feed.
+    """
     torch = require("torch", _NEED)
     if not isinstance(value, np.ndarray):
         raise UsageError(f"PyTorch is fed arrays, not {type(value).__name__}")
     name = codec.dtype_name(value.dtype)
+    if name in CARRIED_BY_TORCH:
+        name = CARRIED_BY_TORCH[name]
+        value = value.astype(codec.numpy_dtype(name))
     bits = codec.dtype_bits(name)
     if bits is None:
         return torch.from_numpy(np.array(value, order="C"))
@@ -107,6 +113,17 @@ def to_numpy(leaf: Any) -> Array:
         return np.array(tensor.numpy())
     bits = {1: torch.uint8, 2: torch.uint16}[tensor.element_size()]
     return np.array(tensor.contiguous().view(bits).numpy()).view(codec.numpy_dtype(onnx_name))
+
+
+def as_declared(array: Array, declared: str) -> Array:
+    """What PyTorch carries in a wider element type, in the one that was declared.
+
+    Anything else stays as it is, and so do values that the declared type has not.
+    """
+    if CARRIED_BY_TORCH.get(declared) != codec.dtype_name(array.dtype):
+        return array
+    narrow = array.astype(codec.numpy_dtype(declared))
+    return narrow if np.array_equal(narrow.astype(array.dtype), array) else array
 
 
 def has_fast_path(torch: Any, module: Any) -> bool:
@@ -161,8 +178,7 @@ class _Program:
         args, kwargs = self._arguments(leaves)
         with self._torch.no_grad(), fast_path(self._torch, variant != SLOW_PATH):
             output = self._module(*args, **kwargs)
-        names = [spec.name for spec in self._signature.outputs] if self._named else None
-        return named_leaves(self._torch, output, names)
+        return outputs_of(self._torch, output, self._signature if self._named else None)
 
     def _arguments(self, leaves: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         if self._in_spec is not None:
@@ -201,8 +217,15 @@ class _Exported:
         args, kwargs = self._pytree.tree_unflatten(leaves, self._in_spec)
         with self._torch.no_grad():
             output = self._module(*args, **kwargs)
-        names = [spec.name for spec in self.signature.outputs] if self._named else None
-        return named_leaves(self._torch, output, names)
+        return outputs_of(self._torch, output, self.signature if self._named else None)
+
+
+def outputs_of(torch: Any, output: Any, signature: Signature | None) -> dict[str, Value]:
+    """The tensors of a nested output as a signature declares them, or by their path in the output without one."""
+    if signature is None:
+        return named_leaves(torch, output, None)
+    made = named_leaves(torch, output, [spec.name for spec in signature.outputs])
+    return {spec.name: as_declared(np.asarray(made[spec.name]), spec.dtype) for spec in signature.outputs}
 
 
 def named_leaves(torch: Any, output: Any, names: Sequence[str] | None) -> dict[str, Value]:

@@ -17,7 +17,7 @@ from isthmus.hub.model import Hub
 from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.record import Recorded, record
-from isthmus.writers.torch.weights import dtype_of
+from isthmus.writers.torch.weights import held_dtype
 
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
@@ -117,7 +117,7 @@ def _name_of(dim: Any) -> str | None:
 
 def _example(value: Any, sizes: Mapping[str, int]) -> torch.Tensor:
     shape = [d if isinstance(d, int) else sizes.get(d.value, _FIRST) for d in value.shape or ()]
-    return torch.zeros(shape, dtype=dtype_of(value.dtype))
+    return torch.zeros(shape, dtype=held_dtype(value.dtype))
 
 
 def _axes(value: Any, dims: Mapping[str, Any]) -> dict[int, Any]:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import fx
 
+from isthmus.types import CARRIED_BY_TORCH
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
 from isthmus.writers.torch.spell import is_operator, literal, spell
@@ -160,6 +161,7 @@ def described(value: ir.Value) -> tuple[str, str]:
     Names of dimensions are made harmless.
     """
     dtype = str(value.dtype.name).lower() if value.dtype is not None else ""
+    dtype = CARRIED_BY_TORCH.get(dtype, dtype)
     if value.shape is None:
         return dtype, ""
     dims = (d if isinstance(d, int) else d.value for d in value.shape)

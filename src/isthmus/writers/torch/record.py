@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -25,7 +25,7 @@ from isthmus.writers.torch.recorder import NODE, VALUE, Recorder, graph_module
 from isthmus.writers.torch.rooms import as_tensors, prepared
 from isthmus.writers.torch.state import completed
 from isthmus.writers.torch.tree import nested
-from isthmus.writers.torch.weights import dtype_of
+from isthmus.writers.torch.weights import HELD, held_dtype
 
 
 class Recorded:
@@ -109,14 +109,29 @@ def signature_blockers(graph: ir.Graph) -> list[Blocker]:
             if dtype is None:
                 continue
             try:
-                dtype_of(dtype)
+                held_dtype(dtype)
             except TypeError as error:
                 found.append(Blocker(f"{kind} {value.name!r}", str(error)))
     return found
 
 
 def signature_notes(graph: ir.Graph) -> tuple[Note, ...]:
-    """What a caller must know of outputs that PyTorch carries in another form."""
+    """What a caller must know of inputs and outputs that PyTorch carries in another form."""
+    return (*_wider_notes("input", graph.inputs), *_wider_notes("output", graph.outputs), *_table_notes(graph))
+
+
+def _wider_notes(kind: str, values: Iterable[ir.Value]) -> Iterator[Note]:
+    """Element types that PyTorch computes nothing in: a wider one carries their values."""
+    for value in values:
+        if value.dtype is not None and value.dtype in HELD:
+            narrow, wide = value.dtype.name.lower(), str(held_dtype(value.dtype)).removeprefix("torch.")
+            text = (
+                f"{value.name!r} is {narrow} in ONNX: PyTorch computes nothing in it, and {wide} carries its values"
+            )
+            yield Note(kind, text)
+
+
+def _table_notes(graph: ir.Graph) -> tuple[Note, ...]:
     text = "{!r} is a list of maps in ONNX: PyTorch gives their values as a matrix, a column a label in order"
     makers = ((value, value.producer()) for value in graph.outputs)
     tables = [v for v, node in makers if node is not None and (node.domain, node.op_type) == (ML, "ZipMap")]

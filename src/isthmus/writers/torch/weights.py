@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
 import torch
 
 from isthmus.hub.model import ROLE
+from isthmus.types import CARRIED_BY_TORCH
 
 D = ir.DataType
 
@@ -42,15 +43,9 @@ DTYPES: Mapping[ir.DataType, torch.dtype] = MappingProxyType(
 """Every ONNX element type whose tensors PyTorch has."""
 
 HELD: Mapping[ir.DataType, torch.dtype] = MappingProxyType(
-    {
-        D.INT4: torch.int8,
-        D.INT2: torch.int8,
-        D.UINT4: torch.uint8,
-        D.UINT2: torch.uint8,
-        D.FLOAT4E2M1: torch.float32,
-    }
+    {ir.DataType[narrow.upper()]: DTYPES[ir.DataType[wide.upper()]] for narrow, wide in CARRIED_BY_TORCH.items()}
 )
-"""Types that PyTorch has not, and what holds their values inside of a model: never at its border."""
+"""Types that PyTorch has not, and what holds their values."""
 
 _MADE = re.compile(r"(?:val_\d+|lifted_tensor_|_?tensor_constant\d)")
 """Names that PyTorch's exporter gives to constants of its own, where the file does not tell them from weights."""
@@ -85,18 +80,20 @@ _SPELLED = {
 
 
 def held_dtype(dtype: ir.DataType) -> torch.dtype:
-    """What holds the values of an ONNX element type inside of a model. Raises TypeError for strings."""
+    """What holds the values of an ONNX element type. Raises TypeError for strings."""
     return HELD.get(dtype) or dtype_of(dtype)
+
+
+def _held_type(dtype: ir.DataType) -> np.dtype[Any]:
+    return ir.DataType[CARRIED_BY_TORCH[dtype.name.lower()].upper()].numpy()
 
 
 def tensor_of(tensor: ir.TensorProtocol) -> torch.Tensor:
     """An ONNX tensor, bit for bit, or by value where ``HELD`` stands in. Raises TypeError for strings."""
     dtype = held_dtype(tensor.dtype)
-    array = tensor.numpy()
+    array = np.array(tensor.numpy(), order="C")
     if tensor.dtype in HELD:
-        wide = np.float32 if dtype is torch.float32 else np.int8 if dtype is torch.int8 else np.uint8
-        return torch.from_numpy(array.astype(wide))
-    array = np.array(array, order="C")
+        array = array.astype(_held_type(tensor.dtype))
     if array.dtype.type.__module__ == "numpy":
         return torch.from_numpy(array)
     bits = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]

@@ -9,6 +9,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.writers.torch.ops._common import NARROW_FLOATS, dtype_of, held_dtype
+from isthmus.writers.torch.weights import HELD
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -17,6 +18,9 @@ D = ir.DataType
 
 WIDTHS = {D.INT4: 4, D.UINT4: 4, D.INT2: 2, D.UINT2: 2}
 """Bits of the integers that int8 and uint8 stand in for."""
+
+_FOUR_BITS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+"""The sizes that float4e2m1 has, in the order of their bits; above them stands the sign."""
 
 
 @lower("Cast")
@@ -34,7 +38,9 @@ def bit_cast(c, x, *, to):
     source, target = c.dtype(), D(to)
     if source == target:
         return x
-    return x.view(dtype_of(source)).view(dtype_of(target))
+    if HELD.keys() & {source, target}:
+        return _of_bits(_bits(x, source), target)
+    return x.view(dtype_of(target))
 
 
 def convert(x: Any, source: ir.DataType, target: ir.DataType, *, saturate: int = 1, round_mode: str = "up") -> Any:
@@ -44,7 +50,7 @@ def convert(x: Any, source: ir.DataType, target: ir.DataType, *, saturate: int =
     if target in WIDTHS:
         return wrapped(x if source.is_integer() else x.to(torch.int32), target)
     if target == D.FLOAT4E2M1:
-        return _in_four_bits(x.float())
+        return _in_four_bits(x.float()).to(held_dtype(target))
     if target not in NARROW_FLOATS:
         return x.to(held_dtype(target))
     wide = x if source in (D.FLOAT, D.DOUBLE) else x.float()
@@ -69,9 +75,25 @@ def wrapped(x: Any, dtype: ir.DataType) -> Any:
     return low.to(held_dtype(dtype))
 
 
+def _bits(x: Any, source: ir.DataType) -> Any:
+    """The bits of a type below a byte, as integers."""
+    if source in WIDTHS:
+        return x.to(torch.int32) & ((1 << WIDTHS[source]) - 1)
+    wide = x.float()
+    code = torch.bucketize(torch.abs(wide), torch.tensor(_FOUR_BITS), out_int32=True)
+    return torch.where(torch.signbit(wide), code + 8, code)
+
+
+def _of_bits(bits: Any, target: ir.DataType) -> Any:
+    if target in WIDTHS:
+        return wrapped(bits, target)
+    signed = torch.tensor([*_FOUR_BITS, *(-size for size in _FOUR_BITS)])
+    return signed[bits].to(held_dtype(target))
+
+
 def _in_four_bits(x: Any) -> Any:
-    """Values of float4e2m1 (0, ½, 1, 1½, 2, 3, 4, 6), the nearest, to even; there is no infinity and no NaN."""
-    size = torch.clamp(torch.nan_to_num(torch.abs(x), nan=6.0), max=6.0)
+    """Values of float4e2m1 (0, ½, 1, 1½, 2, 3, 4, 6), the nearest, to even; infinity is 6, NaN 0: it has neither."""
+    size = torch.clamp(torch.nan_to_num(torch.abs(x), nan=0.0), max=6.0)
     step = torch.where(size < 2, 0.5, torch.where(size < 4, 1.0, 2.0))
     return torch.copysign(torch.round(size / step) * step, x)
 
