@@ -41,9 +41,12 @@ MAY_USE = {
     "__init__": {"api", "types", "errors"},
     "__main__": {"cli"},
 }
+OWN_FOLDERS = ("readers/torch", "readers/tensorflow", "writers/tensorflow", "writers/torch")
+"""Whose modules may import their framework at the top, since only they themselves are imported late."""
 FRAMEWORKS = {"torch", "tensorflow", "keras", "onnxruntime", "onnxscript", "tf_keras"}
 HOMES = {
     "readers/torch": {"torch", "onnxscript"},
+    "readers/tensorflow": {"tensorflow", "keras", "tf_keras"},
     "writers/tensorflow": {"tensorflow"},
     "writers/torch": {"torch"},
     "verify/runners/torch.py": {"torch"},
@@ -92,7 +95,7 @@ def test_rooms_use_only_what_lies_below(path: Path) -> None:
 def test_frameworks_stay_in_their_own_rooms(path: Path) -> None:
     relative = path.relative_to(ROOT).as_posix()
     allowed = {name for home, names in HOMES.items() if relative.startswith(home) for name in names}
-    own_folder = any(relative.startswith(home) for home in ("readers/torch", "writers/tensorflow", "writers/torch"))
+    own_folder = relative.startswith(OWN_FOLDERS)
     for module, node, top in imports(path):
         framework = module.split(".")[0]
         if framework in FRAMEWORKS:
@@ -118,6 +121,11 @@ HEAVY = {*FRAMEWORKS, "onnx_ir", "onnx"}
 
 def test_importing_isthmus_loads_nothing_heavy() -> None:
     assert not loaded_by("import isthmus") & HEAVY
+
+
+def test_importing_a_reader_or_writer_loads_no_framework() -> None:
+    rooms = (f"isthmus.{folder.replace('/', '.')}" for folder in OWN_FOLDERS)
+    assert not loaded_by(f"import isthmus.roads, {', '.join(rooms)}") & FRAMEWORKS
 
 
 def test_building_the_command_line_loads_nothing_heavy() -> None:

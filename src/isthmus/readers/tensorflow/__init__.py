@@ -14,8 +14,8 @@ def read_tensorflow(
     """Read a TensorFlow or Keras model into canonical form. Weights are read when they are written, one at a time.
 
     ``source``: the path of a SavedModel, ``.keras``, ``.h5``, ``.pb`` or TF1 checkpoint's ``.meta``; a
-    ``keras.Model``, ``tf.Module``, ``tf.function`` or ``ConcreteFunction``. ``inputs`` are needed where the source says nothing
-    of shapes. ``dynamic_shapes``: input → its whole shape, or the axes that change.
+    ``keras.Model``, ``tf.Module``, ``tf.function`` or ``ConcreteFunction``. ``inputs`` are needed where the source
+    says nothing of shapes. ``dynamic_shapes``: input → its whole shape, or the axes that change.
 
     Raises:
         InvalidModel: not a model of its format, cut off, or inconsistent; variables that are missing.
