@@ -18,6 +18,7 @@ from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.weights import held_dtype
+from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
 
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
@@ -70,8 +71,9 @@ def _export(recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any
     values = recorded.hub.graph.inputs
     examples = tuple(_example(value, sizes) for value in values)
     shapes = tuple(_axes(value, dims) for value in values)
-    with _quiet():
-        return torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
+    with _quiet(), whole_layers():
+        program = torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
+    return as_pytorch_has_them(program)
 
 
 def _refused(error: Exception) -> Unsupported:
