@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from isthmus.lower.contract import Lowerings
+from isthmus.lower.grams import Grams, vocabulary
 from isthmus.writers.tensorflow.ops._dims import with_rank
 from isthmus.writers.tensorflow.ops._lookup import index_of
 
@@ -99,52 +99,29 @@ def tf_idf_vectorizer(
 
     Every item becomes its number in the pool's alphabet; an n-gram is found by going from prefix to prefix.
     """
-    pool = np.array(pool_strings if pool_strings is not None else pool_int64s)
-    alphabet, spelled = np.unique(pool, return_inverse=True)
-    width = int(max(ngram_indexes)) + 1
+    pool = pool_strings if pool_strings is not None else pool_int64s
+    words = vocabulary(pool, ngram_counts, ngram_indexes, weights, (min_gram_length, max_gram_length))
     single = c.rank() == 1
-    items = index_of(x[None, :] if single else x, alphabet)
-    counts = tf.zeros(tf.stack([tf.shape(items)[0], width]), tf.float32)
-    ends = [*ngram_counts[1:], len(pool)]
-    position = 0
-    for n, (start, end) in enumerate(zip(ngram_counts, ends, strict=True), 1):
-        grams = spelled[start:end].reshape(-1, n)
-        columns = np.array(ngram_indexes[position : position + len(grams)])
-        position += len(grams)
-        if len(grams) and min_gram_length <= n <= max_gram_length:
-            for skip in range(max_skip_count + 1 if n > 1 else 1):
-                counts += _counted(items, grams, columns, len(alphabet), skip + 1, width)
-    weight = np.ones(width, np.float32)
-    if weights is not None:
-        weight[np.array(ngram_indexes)] = np.array(weights, np.float32)
+    items = index_of(x[None, :] if single else x, words.alphabet)
+    counts = tf.zeros(tf.stack([tf.shape(items)[0], words.width]), tf.float32)
+    for grams in words.grams:
+        for stride in grams.strides(max_skip_count):
+            counts += _counted(items, grams, len(words.alphabet), stride, words.width)
     if mode == "IDF":
-        counts = tf.where(counts > 0, weight, 0.0)
+        counts = tf.where(counts > 0, words.weights, 0.0)
     elif mode == "TFIDF":
-        counts = counts * weight
+        counts = counts * words.weights
     return counts[0] if single else counts
 
 
-def _counted(
-    items: tf.Tensor, grams: np.ndarray, columns: np.ndarray, letters: int, stride: int, width: int
-) -> tf.Tensor:
+def _counted(items: tf.Tensor, grams: Grams, letters: int, stride: int, width: int) -> tf.Tensor:
     """How often each gram occurs in each row of ``items``, its items ``stride`` apart: float32 [rows, width]."""
-    n = grams.shape[1]
-    length = tf.shape(items)[1] - (n - 1) * stride
-    length = tf.maximum(length, 0)
-    state: Any = items[:, :length]
-    known = grams[:, :1]
-    for i in range(1, n + 1):
-        prefixes, of_gram = np.unique(known, axis=0, return_inverse=True)
-        if i == 1:
-            state = index_of(state, prefixes[:, 0])
-        else:
-            letter = items[:, (i - 1) * stride : (i - 1) * stride + length]
-            both = (state >= 0) & (letter >= 0)
-            key = tf.where(both, state * letters + letter, -1)
-            state = index_of(key, prefixes[:, 0] * letters + prefixes[:, 1])
-        if i < n:
-            known = np.stack([of_gram.reshape(-1), grams[:, i]], axis=1)
-    column = np.zeros(len(prefixes), np.int64)
-    column[of_gram.reshape(-1)] = columns
-    found = tf.where(state >= 0, tf.gather(column, tf.maximum(state, 0)), width)
+    keys, columns = grams.prefixes(letters)
+    length = tf.maximum(tf.shape(items)[1] - (grams.length - 1) * stride, 0)
+    state: Any = None
+    for place, known in enumerate(keys):
+        letter = items[:, place * stride : place * stride + length]
+        key = letter if state is None else tf.where((state >= 0) & (letter >= 0), state * letters + letter, -1)
+        state = index_of(key, known)
+    found = tf.where(state >= 0, tf.gather(columns, tf.maximum(state, 0)), width)
     return tf.reduce_sum(tf.one_hot(found, width, dtype=tf.float32), axis=1)

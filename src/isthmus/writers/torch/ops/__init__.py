@@ -34,6 +34,7 @@ from isthmus.writers.torch.ops import (
     shape,
     signal,
     svm,
+    text,
     trees,
 )
 
@@ -68,5 +69,6 @@ LOWERINGS = merge(
     shape.table,
     signal.table,
     svm.table,
+    text.table,
     trees.table,
 )

@@ -35,5 +35,5 @@ def _found(c: Context, x: Any, keys: np.ndarray, places: np.ndarray) -> Any:
         return torch.full_like(x, -1, dtype=torch.int64)
     order = np.argsort(keys, kind="stable")
     ordered = torch.from_numpy(keys[order])
-    at = call(c, torch.searchsorted, ordered, x).clamp_max(len(keys) - 1)
+    at = call(c, torch.searchsorted, ordered, x.contiguous()).clamp_max(len(keys) - 1)
     return torch.where(picked(c, keys[order], at) == x, picked(c, places[order].astype(np.int64), at), -1)
