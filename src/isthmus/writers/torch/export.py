@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as symbolic
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
@@ -22,6 +23,9 @@ from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
 
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
+
+_WIDE = 32
+"""Between the sizes of an example that shall stay clear of what torch.export decides by small ones."""
 
 
 def write_program(hub: Hub, path: Path | None, *, options: Options | None = None) -> Recorded:
@@ -43,7 +47,7 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     """The program, and what is not as one would expect of it. Raises errors.Unsupported."""
     failures: list[Exception] = []
     for named in (True, False):
-        for step in (1, 32):  # images want sizes that can be halved a few times
+        for step in (_WIDE, 1):  # images want sizes that can be halved a few times
             sizes, dims = _free(recorded, step)
             shapes = dims if named else dict.fromkeys(dims, Dim.AUTO)
             try:
@@ -71,7 +75,8 @@ def _export(recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any
     values = recorded.hub.graph.inputs
     examples = tuple(_example(value, sizes) for value in values)
     shapes = tuple(_axes(value, dims) for value in values)
-    with _quiet(), whole_layers():
+    # Sizes of 1 on the way (a pooled image) are not told apart: they would fix, or bar, what the module takes.
+    with _quiet(), whole_layers(), symbolic.patch(backed_size_oblivious=True):
         program = torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
     return as_pytorch_has_them(program)
 
@@ -98,7 +103,7 @@ def _free(recorded: Recorded, step: int) -> tuple[dict[str, int], dict[str, Any]
     for at, name in enumerate(names):
         limit = limits.get(name, {})
         multiple, offset = limit.get("multiple", 1), limit.get("offset", 0)
-        least = max(limit.get("min") or 0, _FIRST if step == 1 else 2 * step)
+        least = max(limit.get("min") or 0, _FIRST if step == 1 else 8 * step)
         steps = -(-(least - offset) // multiple) + at * step
         sizes[name] = multiple * steps + offset
         if limit.get("max"):

@@ -1,0 +1,40 @@
+"""Exported programs take every size that the module takes."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import onnx  # noqa: E402
+
+from isthmus.readers.onnx import read_onnx  # noqa: E402
+from isthmus.writers.torch.export import exported  # noqa: E402
+from isthmus.writers.torch.record import record  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+POOLED = """
+<ir_version: 10, opset_import: ["" : 20]>
+pooled (float[batch, 2, height, width] x) => (float[batch, 3, h, w] y) <float[3, 2, 3, 3] w>
+{
+   c = Conv (x, w)
+   m = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (c)
+   s = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (m)
+   y = Softmax <axis = 1> (s)
+}
+"""
+
+
+def test_an_image_may_shrink_to_one_pixel_and_may_not() -> None:
+    """Neither the sizes of the example nor those that become 1 on the way are fixed or barred."""
+    model = onnx.parser.parse_model(POOLED)
+    weight = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    del model.graph.initializer[:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    recorded = record(read_onnx(model))
+    program, _ = exported(recorded)
+    module = program.module()
+    for shape in ((1, 2, 6, 9), (2, 2, 40, 6), (3, 2, 300, 17), (1, 2, 33, 34)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(module(x), recorded.module(x))
