@@ -20,7 +20,7 @@ def channels_first(model: ir.Model) -> ir.Model:
     edit = Editor(model)
     for node in list(model.graph.all_nodes()):
         if node.domain == LAYER:
-            _spell_out(edit, node)
+            {"Linear": _spell_out, "Recurrent": _spell_recurrent}[node.op_type](edit, node)
         if node.domain != CHANNELS_LAST:
             continue
         assert node.op_type in RULES
@@ -63,6 +63,25 @@ def _spell_out(edit: Editor, node: ir.Node) -> None:
     node.resize_inputs(2)
     node.replace_input_with(0, product)
     node.replace_input_with(1, bias[0] if bias else zero)
+
+
+def _spell_recurrent(edit: Editor, node: ir.Node) -> None:
+    """A tanh RNN of one layer and direction as the operators that it is made of."""
+    assert (attribute(node, "kind"), attribute(node, "num_layers"), attribute(node, "bias")) == ("RNN_TANH", 1, 0)
+    x, h0, _, w, r = node.inputs
+    turned = {"perm": [1, 0, 2]}
+    first = edit.ints([0], "first")
+    w, r = (edit.before(node, "Unsqueeze", [weight, first]) for weight in (w, r))
+    x = edit.before(node, "Transpose", [x], turned)
+    made = edit.node("RNN", [x, w, r, None, None, h0], {"hidden_size": attribute(node, "hidden_size")}, like=node)
+    node.graph.insert_before(node, made)
+    y = edit.before(node, "Squeeze", [made.outputs[0], edit.ints([1], "second")])
+    node.domain, node.op_type = "", "Transpose"
+    node.attributes.clear()
+    node.attributes["perm"] = ir.AttrInt64s("perm", turned["perm"])
+    node.resize_inputs(1)
+    node.replace_input_with(0, y)
+    node.resize_outputs(1)
 
 
 def run(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
+from isthmus.passes.recurrent import FuseRecurrent
 from isthmus.types import Options
 
 
@@ -60,6 +61,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         simplify(trainable=True),
         FuseGroupNorm(),
         FuseLinear(),
+        FuseRecurrent(),
         RemoveDead(),
     )
 

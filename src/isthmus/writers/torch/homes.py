@@ -43,6 +43,12 @@ def weights_of(c: Context, leaves: Mapping[str, int]) -> dict[str, ir.Value] | N
     return found
 
 
+def sizes(value: ir.Value) -> tuple[int, ...]:
+    """The shape of an initializer."""
+    assert value.const_value is not None
+    return tuple(int(d) for d in value.const_value.shape.numpy())
+
+
 def _home(c: Context, backend: TorchBackend, weights: Mapping[str, ir.Value]) -> str | None:
     """Where a layer with these weights stands: where their names say, if they say all the same and all there is.
 
@@ -128,6 +134,8 @@ def settled(
     count = backend.state.kept.get(f"{home}.{COUNT}")
     if count is not None and COUNT in module._buffers:
         module._buffers[COUNT] = tensor_of(count.tensor)
+    if isinstance(module, nn.RNNBase):
+        module._init_flat_weights()  # it keeps its parameters in a list as well
     backend.layers[home] = (path, key)
     return backend.recorder.module(path, module, *inputs)
 

@@ -15,7 +15,8 @@ from isthmus.hub.provenance import where
 from isthmus.hub.state import key_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
-from isthmus.writers.torch.homes import COUNT, attribute, layered, weights_of
+from isthmus.writers.torch.homes import COUNT, attribute, layered, sizes, weights_of
+from isthmus.writers.torch.recurrent_layers import recurrent
 from isthmus.writers.torch.rooms import Layer
 
 FULL = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
@@ -29,11 +30,6 @@ def rules() -> Mapping[str, Layer]:
 def _symmetric(pads: Sequence[int]) -> tuple[int, ...] | None:
     half = len(pads) // 2
     return tuple(pads[:half]) if list(pads[:half]) == list(pads[half:]) else None
-
-
-def _sizes(value: ir.Value) -> tuple[int, ...]:
-    assert value.const_value is not None
-    return tuple(int(d) for d in value.const_value.shape.numpy())
 
 
 def _one(values: Sequence[int]) -> Any:
@@ -56,7 +52,7 @@ def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
     if weights is None or attribute(c, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return None
-    shape = _sizes(weights["weight"])
+    shape = sizes(weights["weight"])
     space = len(shape) - 2
     pads = attribute(c, "pads", (0,) * 2 * space)
     if attribute(c, "auto_pad", "NOTSET") == "VALID":
@@ -88,7 +84,7 @@ def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any
     weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
     if weights is None or attribute(c, "auto_pad", "NOTSET") != "NOTSET" or "output_shape" in c.node.attributes:
         return None
-    shape = _sizes(weights["weight"])
+    shape = sizes(weights["weight"])
     space = len(shape) - 2
     strides = tuple(attribute(c, "strides", (1,) * space))
     dilations = tuple(attribute(c, "dilations", (1,) * space))
@@ -123,7 +119,7 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
     if weights is None:
         return None
     turned = bool(attribute(c, "transposed", 0))
-    shape = _sizes(weights["weight"])
+    shape = sizes(weights["weight"])
     if turned and backend.marked:
         return None  # a PyTorch source that multiplies by a parameter as it is has no Linear there
     inputs, outputs = shape if turned else shape[::-1]
@@ -148,7 +144,7 @@ def batch_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     epsilon, momentum = float(attribute(c, "epsilon", 1e-5)), 1.0 - float(attribute(c, "momentum", 0.9))
 
     def make() -> nn.Module:
-        module = kind(_sizes(weights["weight"])[0], eps=_short(epsilon), momentum=round(momentum, 6), device="meta")
+        module = kind(sizes(weights["weight"])[0], eps=_short(epsilon), momentum=round(momentum, 6), device="meta")
         module.register_buffer(COUNT, torch.tensor(0))
         return module
 
@@ -159,9 +155,9 @@ def layer_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     weights = weights_of(c, {"weight": 1, "bias": 2})
     if weights is None or c.outputs > 1 or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
         return None
-    if "bias" in weights and _sizes(weights["bias"]) != _sizes(weights["weight"]):
+    if "bias" in weights and sizes(weights["bias"]) != sizes(weights["weight"]):
         return None
-    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
+    shape, epsilon = _one_axis(sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
     return layered(
         c,
         backend,
@@ -175,14 +171,14 @@ def rms_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> 
     weights = weights_of(c, {"weight": 1})
     if weights is None or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
         return None
-    shape, epsilon = _one_axis(_sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
+    shape, epsilon = _one_axis(sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
     return layered(c, backend, lambda: nn.RMSNorm(shape, eps=_short(epsilon), device="meta"), weights, given(0))
 
 
 def _spans(c: Context, weight: ir.Value) -> bool:
     """Whether a norm's weight has exactly the shape that is normalized."""
     axis = int(attribute(c, "axis", -1))
-    return tuple(c.shape(0)[axis:]) == _sizes(weight)
+    return tuple(c.shape(0)[axis:]) == sizes(weight)
 
 
 def _one_axis(shape: tuple[int, ...]) -> Any:
@@ -193,7 +189,7 @@ def group_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     weights = weights_of(c, {"weight": 1, "bias": 2})
     if weights is None or c.dtype(0) not in FULL or len(weights) != 2:
         return None
-    groups, channels = int(attribute(c, "num_groups", 1)), _sizes(weights["weight"])[0]
+    groups, channels = int(attribute(c, "num_groups", 1)), sizes(weights["weight"])[0]
     epsilon = float(attribute(c, "epsilon", 1e-5))
     return layered(
         c, backend, lambda: nn.GroupNorm(groups, channels, eps=_short(epsilon), device="meta"), weights, given(0)
@@ -208,7 +204,7 @@ def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]
     if any(isinstance(d, int) and d <= 1 for d in c.shape(0)[2:]) and all(d == 1 for d in c.shape(0)[2:]):
         return None  # PyTorch demands more than one value a channel
     kind = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[rank - 3]
-    channels, epsilon = _sizes(weights["weight"])[0], float(attribute(c, "epsilon", 1e-5))
+    channels, epsilon = sizes(weights["weight"])[0], float(attribute(c, "epsilon", 1e-5))
     return layered(
         c, backend, lambda: kind(channels, eps=_short(epsilon), affine=True, device="meta"), weights, given(0)
     )
@@ -217,14 +213,14 @@ def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]
 def embedding(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     """A table that is called a weight: PyTorch's, whose indices are never negative."""
     weights = weights_of(c, {"weight": 0})
-    if weights is None or attribute(c, "axis", 0) != 0 or len(_sizes(weights["weight"])) != 2:
+    if weights is None or attribute(c, "axis", 0) != 0 or len(sizes(weights["weight"])) != 2:
         return None
     value = weights["weight"]
     if value.dtype is None or not value.dtype.is_floating_point() or not key_of(value).endswith(".weight"):
         return None
     if c.dtype(1) not in (ir.DataType.INT64, ir.DataType.INT32):
         return None
-    rows, width = _sizes(value)
+    rows, width = sizes(value)
     return layered(c, backend, lambda: nn.Embedding(rows, width, device="meta"), weights, given(1))
 
 
@@ -261,5 +257,6 @@ _RULES: Mapping[str, Layer] = MappingProxyType(
         "InstanceNormalization": instance_norm,
         "Gather": embedding,
         "Dropout": dropout,
+        "Recurrent": recurrent,
     }
 )

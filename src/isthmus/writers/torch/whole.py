@@ -1,7 +1,7 @@
 """Recurrent layers kept whole while a module is exported.
 
-torch.export looks into ``torch.lstm`` to learn its shapes, and there a loop over time fixes the number of steps. So it
-is shown an operator of ours whose shapes are told, and the program then gets PyTorch's own operator in its place.
+torch.export looks into ``torch.lstm`` to learn its shapes, and there a loop over time fixes the number of steps. So
+it is shown an operator of ours whose shapes are told, and the program then gets PyTorch's own operator in its place.
 """
 
 from __future__ import annotations

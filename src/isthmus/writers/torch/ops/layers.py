@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 
 from isthmus.hub.model import LAYER
@@ -15,3 +16,27 @@ table = Lowerings()
 @table.lower("Linear", domain=LAYER)
 def linear(x: Any, w: Weight, b: Weight = None, *, transposed: Any) -> Any:
     return F.linear(x, w.t() if transposed else w, b)
+
+
+@table.lower("Recurrent", domain=LAYER)
+def recurrent(
+    c: Any,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    *parameters: Weight,
+    kind: Any,
+    hidden_size: Any,
+    num_layers: Any,
+    bias: Any,
+    batch_first: Any,
+    bidirectional: Any,
+) -> list[Any]:
+    if h0 is None:
+        count = num_layers * (2 if bidirectional else 1)
+        h0 = x.new_zeros([count, x.size(0 if batch_first else 1), hidden_size])
+    flags = (list(parameters), bool(bias), num_layers, 0.0, False, bool(bidirectional), bool(batch_first))
+    if kind == "LSTM":
+        return list(torch.lstm(x, (h0, h0 if c0 is None else c0), *flags)[:3])
+    function = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}[kind]
+    return list(function(x, h0, *flags)[:2])
