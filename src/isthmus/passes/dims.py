@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
@@ -104,7 +107,28 @@ def _entries(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> list[Entry]
         case "Concat":
             parts = [_of(v, entries) or _unknown(v) for v in node.inputs]
             return None if any(p is None for p in parts) else [d for p in parts if p is not None for d in p]
+        case "Add" | "Sub" | "Mul":
+            return _combined(_ARITHMETIC[node.op_type], *(_of(v, entries) for v in node.inputs))
     return None
+
+
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {"Add": operator.add, "Sub": operator.sub, "Mul": operator.mul}
+
+
+def _combined(
+    function: Callable[[int, int], int], first: list[Entry] | None, second: list[Entry] | None
+) -> list[Entry] | None:
+    """Arithmetic entry by entry, of sizes that are known; a list of one goes with each entry of the other."""
+    if first is None or second is None:
+        return None
+    first = first * len(second) if len(first) == 1 else first
+    second = second * len(first) if len(second) == 1 else second
+    if len(first) != len(second):
+        return None
+    return [
+        function(a, b) if isinstance(a, int) and isinstance(b, int) else None
+        for a, b in zip(first, second, strict=True)
+    ]
 
 
 def _unknown(value: ir.Value | None) -> list[Entry] | None:

@@ -1,0 +1,86 @@
+"""Gathering: along an axis, by indices into several, within batches, from variables."""
+
+from __future__ import annotations
+
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads, Static
+from isthmus.readers.tensorflow.handles import Complex, VariableHandle
+from isthmus.readers.tensorflow.ops._sizes import int64, like, positive, tensor_of
+
+table = Reads()
+read = table.read
+
+
+@read("Gather", ignore=("validate_indices",))
+def gather(op, params: ComplexOrReal, indices):
+    return like(params, op.Gather(tensor_of(params), _indices(op, indices), axis=0))
+
+
+@read("GatherV2")
+def gather_v2(op, c, params: ComplexOrReal, indices, axis: Static, *, batch_dims: int):
+    return like(params, _gathered(op, c, tensor_of(params), indices, positive(axis, c.rank(0)), batch_dims))
+
+
+@read("ResourceGather", ignore=("validate_indices",))
+def resource_gather(op, c, resource, indices, *, batch_dims: int):
+    held = _held(c, resource)
+    if batch_dims == 0:
+        return op.Gather(held, _indices(op, indices), axis=0)
+    return _in_batches(op, held, indices, batch_dims)
+
+
+@read("GatherNd")
+def gather_nd(op, c, params: ComplexOrReal, indices, *, bad_indices_policy: str):
+    if bad_indices_policy not in ("", "DEFAULT", "ERROR"):
+        c.refuse(f"bad_indices_policy={bad_indices_policy}: indices out of range are an error in ONNX")
+    return like(params, _gathered_nd(op, c, tensor_of(params), indices))
+
+
+@read("ResourceGatherNd")
+def resource_gather_nd(op, c, resource, indices):
+    return _gathered_nd(op, c, _held(c, resource), indices)
+
+
+def _held(c, resource):
+    if not isinstance(resource, VariableHandle):
+        c.refuse("its resource is not a variable that the model holds")
+    return resource.value
+
+
+def _indices(op, indices):
+    """Indices of a type that ONNX takes: int32 or int64."""
+    return indices if indices.dtype.name in ("INT32", "INT64") else int64(op, indices)
+
+
+def _gathered(op, c, params, indices, axis, batch_dims):
+    batch = positive(batch_dims, c.rank(1)) if batch_dims < 0 else batch_dims
+    if batch == 0:
+        return op.Gather(params, _indices(op, indices), axis=axis)
+    if axis == batch:
+        return _in_batches(op, params, indices, batch)
+    # The axes between the batch and the one that is gathered stand behind the indices' own, and move back.
+    rank = c.rank(0) + isinstance(c.bound[0], Complex)
+    order = [*range(batch), axis, *(a for a in range(batch, rank) if a != axis)]
+    found = _in_batches(op, op.Transpose(params, perm=order), indices, batch)
+    own, between = c.rank(1) - batch, axis - batch
+    total = rank - 1 + own
+    back = [
+        *range(batch),
+        *range(batch + own, batch + own + between),
+        *range(batch, batch + own),
+        *range(batch + own + between, total),
+    ]
+    return op.Transpose(found, perm=back)
+
+
+def _in_batches(op, params, indices, batch):
+    return op.GatherND(params, op.Unsqueeze(int64(op, indices), [-1]), batch_dims=batch)
+
+
+def _gathered_nd(op, c, params, indices):
+    depth = c.shape(1)[-1]
+    if not isinstance(depth, int):
+        c.refuse("the length of its index vectors is not known")
+    if depth == 0:
+        # An index of no axes means the whole tensor.
+        return op.Expand(params, op.Concat(op.Shape(indices, end=-1), op.Shape(params), axis=0))
+    return op.GatherND(params, int64(op, indices))

@@ -1,0 +1,213 @@
+"""Operators that only move elements: permutations, joining and parting, rolling and reversing."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import onnx_ir as ir
+
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Host, Reads, Static
+from isthmus.readers.tensorflow.handles import Complex
+from isthmus.readers.tensorflow.ops._sizes import (
+    FIRST,
+    LAST,
+    counted,
+    int64,
+    like,
+    positive,
+    size,
+    tensor_of,
+)
+
+table = Reads()
+read = table.read
+
+
+@read("Transpose")
+def transpose(op, c, x: ComplexOrReal, perm: Host):
+    if not isinstance(perm, np.ndarray):
+        if isinstance(x, Complex):
+            c.refuse("its permutation is computed from data, and its input is complex")
+        return _transposed_by_value(op, c, x, int64(op, perm))
+    order = [positive(axis, len(perm)) for axis in perm]
+    return like(x, op.Transpose(tensor_of(x), perm=order + [len(order)] * isinstance(x, Complex)))
+
+
+@read("ConjugateTranspose")
+def conjugate_transpose(op, c, x: ComplexOrReal, perm: Host):
+    moved = transpose(op, c, x, perm)
+    return Complex(op.Mul(moved.pairs, op.constant([1, -1], moved.pairs.dtype))) if isinstance(x, Complex) else moved
+
+
+@read("InvertPermutation")
+def invert_permutation(op, x):
+    return op.ScatterElements(x, int64(op, x), op.Cast(counted(op, size(op, x, 0)), to=x.dtype), axis=0)
+
+
+@read("Pack")
+def pack(op, c, values: ComplexOrReal, *, axis: int):
+    axis = positive(axis, c.rank() + 1)
+    apart = [op.Unsqueeze(value, [axis]) for value in _tensors(op, c, values)]
+    return like(_kind(values), apart[0] if len(apart) == 1 else op.Concat(*apart, axis=axis))
+
+
+@read("ParallelConcat", ignore=("shape",))
+def parallel_concat(op, values):
+    return values[0] if len(values) == 1 else op.Concat(*values, axis=0)
+
+
+@read("Unpack", ignore=("num",))
+def unpack(op, c, value: ComplexOrReal, *, axis: int):
+    axis = positive(axis, c.rank())
+    return tuple(like(value, op.Gather(tensor_of(value), np.int64(i), axis=axis)) for i in range(c.outputs))
+
+
+@read("Concat")
+def concat(op, c, axis: Static, values: ComplexOrReal):
+    return _concatenated(op, c, values, positive(axis, c.rank(1)))
+
+
+@read("ConcatV2")
+def concat_v2(op, c, values: ComplexOrReal, axis: Static):
+    return _concatenated(op, c, values, positive(axis, c.rank()))
+
+
+@read("ConcatOffset", ignore=("shape_type",))
+def concat_offset(op, c, axis: Static, shapes):
+    rank = c.shape(1)[0]
+    if not isinstance(rank, int):
+        c.refuse("the length of its shapes is not known")
+    there = np.arange(rank) == positive(axis, rank)
+    offset = op.constant(np.zeros(rank), shapes[0].dtype)
+    offsets = []
+    for shape in shapes:
+        offsets.append(offset)
+        offset = op.Add(offset, op.Mul(shape, op.constant(there, shape.dtype)))
+    return tuple(op.Identity(offset) for offset in offsets)
+
+
+@read("Split")
+def split(op, c, axis: Static, value: ComplexOrReal, *, num_split: int):
+    if num_split == 1:
+        return value
+    axis = positive(axis, c.rank(1))
+    return like(value, *op.Split(tensor_of(value), axis=axis, num_outputs=num_split, outputs=num_split))
+
+
+@read("SplitV", ignore=("num_split",))
+def split_v(op, c, value: ComplexOrReal, sizes: Host, axis: Static):
+    if c.outputs == 1:
+        return value
+    axis = positive(axis, c.rank())
+    sizes = _with_rest(op, tensor_of(value), c.shape()[axis], int64(op, sizes), axis)
+    return like(value, *op.Split(tensor_of(value), sizes, axis=axis, outputs=c.outputs))
+
+
+@read("Roll")
+def roll(op, c, x: ComplexOrReal, shift: Host, axis: Static):
+    value = tensor_of(x)
+    rank, sizes = c.rank(), c.shape()
+    for index, place in enumerate(axis.reshape(-1)):
+        at = positive(place, rank)
+        by = _entry(op, shift, index)
+        start = _start_of_roll(op, value, sizes[at], by, at)
+        value = op.Concat(op.Slice(value, start, [LAST], [at]), op.Slice(value, [0], start, [at]), axis=at)
+    return like(x, value)
+
+
+@read("Reverse")
+def reverse(op, c, x, dims: Static):
+    return _reversed(op, x, [axis for axis, wanted in enumerate(dims.reshape(-1)) if wanted])
+
+
+@read("ReverseV2")
+def reverse_v2(op, c, x: ComplexOrReal, axis: Static):
+    return like(x, _reversed(op, tensor_of(x), [positive(at, c.rank()) for at in axis.reshape(-1)]))
+
+
+@read("ReverseSequence")
+def reverse_sequence(op, c, x, lengths, *, seq_dim: int, batch_dim: int):
+    rank = c.rank()
+    front = [positive(batch_dim, rank), positive(seq_dim, rank)]
+    perm = front + [axis for axis in range(rank) if axis not in front]
+    moved = x if perm == list(range(rank)) else op.Transpose(x, perm=perm)
+    turned = op.ReverseSequence(moved, int64(op, lengths), batch_axis=0, time_axis=1)
+    return turned if moved is x else op.Transpose(turned, perm=np.argsort(perm))
+
+
+def _kind(values):
+    """A complex one among tensors that are joined, or the first."""
+    return next((value for value in values if isinstance(value, Complex)), values[0])
+
+
+def _tensors(op, c, values):
+    if any(isinstance(value, Complex) for value in values) and not all(isinstance(v, Complex) for v in values):
+        c.refuse("only some of its inputs are complex")
+    return [tensor_of(value) for value in values]
+
+
+def _concatenated(op, c, values, axis):
+    tensors = _tensors(op, c, values)
+    return values[0] if len(tensors) == 1 else like(_kind(values), op.Concat(*tensors, axis=axis))
+
+
+def _with_rest(op, value, total, sizes, axis):
+    """Sizes of parts; the one that is -1 takes what the others leave of ``total``."""
+    if isinstance(sizes, np.ndarray):
+        if -1 not in sizes:
+            return sizes
+        if isinstance(total, int):
+            return np.where(sizes == -1, total - (sizes.sum() + 1), sizes)
+    rest = op.Sub(size(op, value, axis), op.Add(op.ReduceSum(sizes), np.int64(1)))
+    return op.Where(op.Less(sizes, np.int64(0)), rest, sizes)
+
+
+def _entry(op, numbers, index):
+    """One entry of a scalar or vector, as a vector of one element."""
+    if isinstance(numbers, np.ndarray):
+        return int64(op, numbers).reshape(-1)[index : index + 1]
+    return op.Gather(op.Reshape(int64(op, numbers), [-1]), np.asarray([index]), axis=0)
+
+
+def _start_of_roll(op, value, known, by, axis):
+    """Where the elements that come first were: -shift, modulo the size."""
+    if isinstance(by, np.ndarray) and isinstance(known, int):
+        return -by % max(known, 1)
+    total = op.Max(size(op, value, axis), np.asarray([1]))
+    return op.Mod(op.Neg(by) if isinstance(by, ir.Value) else -by, total)
+
+
+def _reversed(op, x, axes):
+    if not axes:
+        return x
+    backwards = [-1] * len(axes)
+    return op.Slice(x, [LAST] * len(axes), [FIRST] * len(axes), axes, backwards)
+
+
+def _transposed_by_value(op, c, x, perm):
+    """A permutation that is data: the elements are gathered by their places in the flat tensor."""
+    rank = c.rank()
+    if rank < 2:
+        return x
+    sizes = op.Shape(x)
+    strides = _strides(op, sizes, rank)
+    target = op.Gather(sizes, perm, axis=0)
+    steps = op.Gather(strides, perm, axis=0)
+    along = [
+        op.Reshape(
+            op.Mul(counted(op, _entry(op, target, axis)), _entry(op, steps, axis)),
+            [-1 if axis == place else 1 for place in range(rank)],
+            allowzero=0,
+        )
+        for axis in range(rank)
+    ]
+    return op.Gather(op.Reshape(x, [-1]), functools.reduce(op.Add, along), axis=0)
+
+
+def _strides(op, sizes, rank):
+    """How many elements one step on each axis passes over."""
+    steps = [op.constant(np.asarray([1], np.int64))]
+    for axis in range(rank - 1, 0, -1):
+        steps.insert(0, op.Mul(steps[0], _entry(op, sizes, axis)))
+    return op.Concat(*steps, axis=0)

@@ -1,0 +1,61 @@
+"""Operators that pass their input on: identities, checks of values, printing."""
+
+from __future__ import annotations
+
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads
+
+table = Reads()
+read = table.read
+
+
+@read("Identity", "StopGradient", "Snapshot", "DeepCopy", "GuaranteeConst", "DebugGradientIdentity")
+def identity(op, x: ComplexOrReal):
+    return x
+
+
+@read("PreventGradient", ignore=("message",))
+def prevent_gradient(op, x: ComplexOrReal):
+    return x
+
+
+@read("IdentityN")
+def identity_n(op, xs: ComplexOrReal):
+    return xs
+
+
+@read("PlaceholderWithDefault", ignore=("shape",))
+def placeholder_with_default(op, x: ComplexOrReal):
+    """An input that the signature does not name is what it is by default."""
+    return x
+
+
+@read("CheckNumerics", "CheckNumericsV2", ignore=("message",))
+def check_numerics(op, c, x: ComplexOrReal):
+    c.note("checks", "checks of numbers (tf.debugging) are left out: NaN and infinity pass where TensorFlow raises")
+    return x
+
+
+@read("Print", ignore=("message", "first_n", "summarize"))
+def print_(op, c, x: ComplexOrReal, data):
+    c.note("prints", "what the model prints is left out")
+    return x
+
+
+@read("Copy", "CopyHost", ignore=("tensor_name", "debug_ops_spec"))
+def copy(op, x: ComplexOrReal):
+    return x
+
+
+@read("DebugIdentity", ignore=("device_name", "tensor_name", "debug_urls", "gated_grpc"))
+def debug_identity(op, x: ComplexOrReal):
+    return x
+
+
+@read("Assert", ignore=("summarize",))
+def assert_(op, c, condition, data):
+    c.note("checks", "assertions are left out: what TensorFlow would refuse is computed")
+
+
+@read("PrintV2", ignore=("output_stream", "end"))
+def print_v2(op, c, text):
+    c.note("prints", "what the model prints is left out")

@@ -1,0 +1,85 @@
+"""Scattering, where indices that repeat add up or are put in order; stitching and partitioning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.ops._sizes import counted, filled, int64, rows, size
+
+table = Reads()
+read = table.read
+
+
+@read("ScatterNd")
+def scatter_nd(op, c, indices, updates, shape: Host, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    return _scattered(op, c, filled(op, 0, updates.dtype, int64(op, shape)), indices, updates, "add", 0)
+
+
+@read("TensorScatterUpdate")
+def tensor_scatter_update(op, c, x, indices, updates, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    return _scattered(op, c, x, indices, updates, "none", 1)
+
+
+@read("TensorScatterAdd", "ScatterNdNonAliasingAdd")
+def tensor_scatter_add(op, c, x, indices, updates, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    return _scattered(op, c, x, indices, updates, "add", 1)
+
+
+@read("TensorScatterSub")
+def tensor_scatter_sub(op, c, x, indices, updates, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    negative = op.Sub(op.constant(0, updates.dtype), updates)
+    return _scattered(op, c, x, indices, negative, "add", 1)
+
+
+@read("TensorScatterMin")
+def tensor_scatter_min(op, c, x, indices, updates, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    return _scattered(op, c, x, indices, updates, "min", 1)
+
+
+@read("TensorScatterMax")
+def tensor_scatter_max(op, c, x, indices, updates, *, bad_indices_policy: str):
+    _check(c, bad_indices_policy)
+    return _scattered(op, c, x, indices, updates, "max", 1)
+
+
+@read("DynamicStitch", "ParallelDynamicStitch")
+def dynamic_stitch(op, c, indices, data):
+    places = _joined(op, [op.Reshape(int64(op, index), [-1]) for index in indices])
+    values = _joined(op, [rows(op, c, value, len(data) + i, c.rank(i)) for i, value in enumerate(data)])
+    last = op.ReduceMax(op.Concat([-1], places, axis=0), keepdims=True)
+    # Of rows for one place the last one counts: each place learns the number of its row.
+    numbers = counted(op, size(op, places, 0))
+    nowhere = op.Expand(np.asarray([0]), op.Add(last, np.asarray([1])))
+    owners = op.ScatterElements(nowhere, places, numbers, axis=0, reduction="max")
+    return op.Gather(values, owners, axis=0)
+
+
+@read("DynamicPartition")
+def dynamic_partition(op, c, data, partitions, *, num_partitions: int):
+    parts = rows(op, c, data, 0, c.rank(1))
+    labels = op.Reshape(partitions, [-1])
+    return tuple(op.Compress(parts, op.Equal(labels, np.int32(i)), axis=0) for i in range(num_partitions))
+
+
+def _check(c, policy):
+    if policy not in ("", "DEFAULT", "ERROR"):
+        c.refuse(f"bad_indices_policy={policy}: indices out of range are an error in ONNX")
+
+
+def _scattered(op, c, x, indices, updates, reduction, which):
+    depth = c.shape(which)[-1]
+    if not isinstance(depth, int):
+        c.refuse("the length of its index vectors is not known")
+    if depth == 0:
+        c.refuse("its index vectors have no entries, so that each means the whole tensor")
+    return op.ScatterND(x, int64(op, indices), updates, reduction=reduction)
+
+
+def _joined(op, parts):
+    return parts[0] if len(parts) == 1 else op.Concat(*parts, axis=0)
