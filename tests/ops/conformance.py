@@ -1,21 +1,24 @@
 """Run the backend cases over a writer, and say which pass, which are refused and which are wrong.
 
     python tests/ops/conformance.py [--writer tensorflow|torch] [--set core|native|all] [--mode frozen|plain]
-                                    [--only REGEX] [--eager] [-v]
+                                    [--form recorded|eager|exported …] [--only REGEX] [-v]
 
-A refusal by name is honest; a wrong answer or a crash is a defect.
+*recorded*: what the writer makes. *eager*: its lowerings called on tensors. *exported*: the PyTorch module through
+``torch.export``. A refusal by name is honest; a wrong answer or a crash is a defect.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
+import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +32,10 @@ from isthmus.types import Options
 
 Outcome = Literal["pass", "refused", "wrong", "crash"]
 Mode = Literal["frozen", "plain"]
+Form = Literal["recorded", "eager", "exported"]
 Writer = Literal["tensorflow", "torch"]
+Carried = Callable[[dict[str, Any], Form], list[np.ndarray]]
+"""A model in its target: outputs of named inputs, in one of its forms."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,20 @@ class Result:
     outcome: Outcome
     reason: str
     ops: tuple[str, ...]
+    form: Form = "recorded"
 
 
-def run_case(case: Case, mode: Mode, *, writer: Writer = "tensorflow", eager: bool = False) -> Result:
-    """Carry one case across and compare it with its golden outputs."""
+def forms_of(case: Case, mode: Mode, writer: Writer) -> tuple[Form, ...]:
+    """The forms that a writer is held to in a case."""
+    if writer == "tensorflow":
+        return ("recorded",)
+    return ("recorded", "eager", "exported") if mode == "frozen" and case.native else ("recorded", "eager")
+
+
+def run_case(case: Case, mode: Mode, *, writer: Writer, forms: Sequence[Form] = ("recorded",)) -> list[Result]:
+    """Carry one case across and compare it, a form at a time, with its golden outputs."""
     ops = tuple(sorted(op for _, op in case.ops))
+    found = {form: Result(case.name, mode, "pass", "", ops, form) for form in forms}
     for sample in case.samples:
         model = case.frozen(sample) if mode == "frozen" else case.model
         feeds = {
@@ -53,47 +68,84 @@ def run_case(case: Case, mode: Mode, *, writer: Writer = "tensorflow", eager: bo
             for value, given in zip(_inputs(case.model), sample.inputs, strict=False)
             if value.name in {v.name for v in _inputs(model)} and given is not None
         }
-        try:
-            outputs = RUN[writer](model, feeds, eager=eager)
-        except IsthmusError as refusal:
-            return Result(case.name, mode, "refused", _line(refusal), ops)
-        except Exception as error:  # noqa: BLE001 - the outermost frame of the run: a crash is a result
-            return Result(case.name, mode, "crash", f"{type(error).__name__}: {_line(error)}", ops)
-        try:
-            golden = [array(o) for o in sample.outputs]
-            Runner.assert_similar_outputs(golden, outputs, rtol=case.rtol, atol=case.atol)
-        except (AssertionError, TypeError, AttributeError) as error:
-            return Result(case.name, mode, "wrong", " ".join(str(error).split())[:300], ops)
-    return Result(case.name, mode, "pass", "", ops)
+        carried: Carried | None = None
+        for form in [form for form, result in found.items() if result.outcome == "pass"]:
+            try:
+                carried = carried or CARRY[writer](model)
+                outputs = carried(feeds, form)
+            except IsthmusError as refusal:
+                found[form] = replace(found[form], outcome="refused", reason=_line(refusal))
+                continue
+            except Exception as error:  # noqa: BLE001 - the outermost frame of the run: a crash is a result
+                found[form] = replace(found[form], outcome="crash", reason=f"{type(error).__name__}: {_line(error)}")
+                continue
+            try:
+                golden = [array(o) for o in sample.outputs]
+                Runner.assert_similar_outputs(golden, outputs, rtol=case.rtol, atol=case.atol)
+            except (AssertionError, TypeError, AttributeError) as error:
+                found[form] = replace(found[form], outcome="wrong", reason=" ".join(str(error).split())[:300])
+    return list(found.values())
 
 
-def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool = False) -> list[np.ndarray]:
-    """Through the whole road: read, prepare, record, call the recorded signature."""
+def carry_tensorflow(model: onnx.ModelProto) -> Carried:
+    """Through the whole road: read, prepare, record; the recorded signature is called."""
     import tensorflow as tf
 
     from isthmus.readers.onnx import read_onnx
     from isthmus.writers.tensorflow.record import record
 
     module = record(read_onnx(model, options=Options(verify=False)))
-    tensors = {name: tf.constant(value) for name, value in feeds.items()}
-    outputs = module.eager(tensors) if eager else module.signatures["serving_default"](**tensors)
-    return [_numpy(outputs[o.name]) for o in model.graph.output]
+
+    def run(feeds: dict[str, Any], form: Form) -> list[np.ndarray]:
+        tensors = {name: tf.constant(value) for name, value in feeds.items()}
+        outputs = module.eager(tensors) if form == "eager" else module.signatures["serving_default"](**tensors)
+        return [_numpy(outputs[o.name]) for o in model.graph.output]
+
+    return run
 
 
-def run_torch(model: onnx.ModelProto, feeds: dict[str, Any], *, eager: bool = False) -> list[np.ndarray]:
-    """The same for the PyTorch writer: recorded by fx, or its lowerings called eagerly."""
+def carry_torch(model: onnx.ModelProto) -> Carried:
+    """The same for the PyTorch writer: recorded by fx."""
+    import torch
+
     from isthmus.readers.onnx import read_onnx
     from isthmus.verify.runners.torch import as_declared, to_numpy, to_torch
     from isthmus.writers.torch.record import record
 
     hub = read_onnx(model, options=Options(verify=False))
     recorded = record(hub)
-    tensors = {name: to_torch(value) for name, value in feeds.items()}
-    outputs = recorded.eager(tensors) if eager else recorded.call(tensors)
-    return [as_declared(to_numpy(outputs[spec.name]), spec.dtype) for spec in hub.signature.outputs]
+
+    def run(feeds: dict[str, Any], form: Form) -> list[np.ndarray]:
+        tensors = {name: to_torch(value) for name, value in feeds.items()}
+        if form == "exported":
+            given = tuple(tensors[name] for name in recorded.inputs)
+            with _quiet():
+                made = torch.export.export(recorded.module, given, strict=False).module()(*given)
+            outputs = dict(zip(recorded.outputs, (made,) if len(recorded.outputs) == 1 else made, strict=True))
+        else:
+            outputs = recorded.eager(tensors) if form == "eager" else recorded.call(tensors)
+        return [as_declared(to_numpy(outputs[spec.name]), spec.dtype) for spec in hub.signature.outputs]
+
+    return run
 
 
-RUN = {"tensorflow": run_tensorflow, "torch": run_torch}
+CARRY: dict[Writer, Callable[[onnx.ModelProto], Carried]] = {"tensorflow": carry_tensorflow, "torch": carry_torch}
+
+
+def run_tensorflow(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[np.ndarray]:
+    """What the recorded signature gives."""
+    return carry_tensorflow(model)(feeds, "recorded")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch's exporter tells its own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _numpy(tensor: Any) -> np.ndarray:
@@ -129,18 +181,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", choices=("core", "native", "all"), default="core")
     parser.add_argument("--mode", choices=("frozen", "plain"), default="frozen")
     parser.add_argument("--only", help="a regular expression over case names")
-    parser.add_argument("--eager", action="store_true", help="call the lowerings eagerly, without recording")
+    parser.add_argument("--form", choices=Form.__args__, action="append", help="which forms; recorded by default")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every case that does not pass")
     parser.add_argument("--json", type=Path, help="write every result here")
     arguments = parser.parse_args(argv)
     warnings.simplefilter("ignore")
     cases = chosen(all_cases(), arguments.set, arguments.only)
     results = []
+    forms = arguments.form or ["recorded"]
     for case in cases:
-        results.append(run_case(case, arguments.mode, writer=arguments.writer, eager=arguments.eager))
-        if arguments.verbose and results[-1].outcome != "pass":
-            print(f"{results[-1].outcome:8}{case.name}: {results[-1].reason}", flush=True)
-    print(summarize(results))
+        made = run_case(case, arguments.mode, writer=arguments.writer, forms=forms)
+        results += made
+        for result in made if arguments.verbose else ():
+            if result.outcome != "pass":
+                print(f"{result.outcome:8}{result.name} ({result.form}): {result.reason}", flush=True)
+    for form in forms:
+        print(f"{form}: {summarize([r for r in results if r.form == form])}")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(r) for r in results], indent=1))
     return int(any(r.outcome in ("wrong", "crash") for r in results))

@@ -38,12 +38,13 @@ def complaints(results: Iterable[Result], known: dict[str, Limit]) -> list[str]:
     """What contradicts the table: a defect, a refusal that it does not know, a pass that it denies."""
     found = []
     for result in results:
+        title = f"{result.name} ({result.mode}, {result.form})"
         limited = result.name in known and result.mode in known[result.name].modes
         rounded = limited and known[result.name].rounding and result.outcome == "wrong"
         if result.outcome in ("wrong", "crash") and not rounded:
-            found.append(f"{result.name} ({result.mode}): {result.outcome}: {result.reason}")
+            found.append(f"{title}: {result.outcome}: {result.reason}")
         elif result.outcome == "refused" and not limited:
-            found.append(f"{result.name} ({result.mode}): refused, and limits.toml gives no reason: {result.reason}")
+            found.append(f"{title}: refused, and limits.toml gives no reason: {result.reason}")
         elif result.outcome == "pass" and limited:
-            found.append(f"{result.name} ({result.mode}): passes, and limits.toml says it cannot")
+            found.append(f"{title}: passes, and limits.toml says it cannot")
     return found

@@ -22,6 +22,9 @@ FORMS: tuple[Form, ...] = ("frozen", "plain", "free")
 WRITERS = tuple(os.environ.get("ISTHMUS_WRITERS", "tensorflow").split(","))
 """Whom the cases hold to ONNX Runtime: ``ISTHMUS_WRITERS=torch pytest tests/ops`` asks the PyTorch writer."""
 
+WAYS = {"tensorflow": ("recorded",), "torch": ("recorded", "eager")}
+"""In which forms."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -102,11 +105,14 @@ def agrees(
     node: Node, form: Form, *, rtol: float = 1e-5, atol: float = 1e-6, expected: Sequence[Any] | None = None
 ) -> None:
     """Demand that every writer in ``WRITERS`` gives what ONNX Runtime gives, or ``expected`` where it is given."""
-    from conformance import RUN
+    from conformance import CARRY
 
     if expected is None:
         expected = on_onnxruntime(node.model("plain"), node.arrays())
-    made_by = [RUN[writer](node.model(form), node.feeds(form)) for writer in WRITERS]
+    made_by = []
+    for writer in WRITERS:
+        carried = CARRY[writer](node.model(form))
+        made_by += [carried(node.feeds(form), way) for way in WAYS[writer]]
     for golden, made in ((g, m) for outputs in made_by for g, m in zip(expected, outputs, strict=True)):
         golden = np.asarray(golden)
         assert made.shape == golden.shape, f"shape {made.shape}, ONNX Runtime gives {golden.shape}"
