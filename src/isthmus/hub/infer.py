@@ -68,10 +68,17 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
                 if value.shape is None and value.type is not None and rank is not None and rank >= 0:
                     value.shape = ir.Shape([None] * rank)
                     filled.add(value)
+            if any(value.shape is None for value in node.outputs):
+                filled |= {v for v in node.inputs if v is not None and v not in ours and _is_declared(v)}
         if not filled:
             return
         ours |= filled
         _infer_once(model, ours)
+
+
+def _is_declared(value: ir.Value) -> bool:
+    """Whether a computed value has a shape, which onnx may not have seen itself: in a body it sees no constants."""
+    return value.shape is not None and value.producer() is not None
 
 
 def _open(dim: ir.SymbolicDim) -> bool:

@@ -82,9 +82,15 @@ class Builder:
     @contextlib.contextmanager
     def body(self, name: str) -> Iterator[ir.Graph]:
         """A graph for an attribute: what is built in this context goes there, and may use what is outside."""
-        outer, self._graph = self._graph, ir.Graph((), (), nodes=(), name=name)
+        with self.within(ir.Graph((), (), nodes=(), name=name)) as graph:
+            yield graph
+
+    @contextlib.contextmanager
+    def within(self, graph: ir.Graph) -> Iterator[ir.Graph]:
+        """Go on building a graph that was begun as a ``body``."""
+        outer, self._graph = self._graph, graph
         try:
-            yield self._graph
+            yield graph
         finally:
             self._graph = outer
 

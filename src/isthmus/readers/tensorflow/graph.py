@@ -23,8 +23,9 @@ from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.constants import computed, is_small
 from isthmus.readers.tensorflow.contract import Passing, Read, ReadTable, op_def
 from isthmus.readers.tensorflow.dtypes import data_type
+from isthmus.readers.tensorflow.functions import effects, function_graph
 from isthmus.readers.tensorflow.handles import REFUSED, Complex, Refused
-from isthmus.types import Blocker, Dim, Where
+from isthmus.types import Blocker, Dim, Note, Where
 
 Bound = Any
 """What a tensor of the source is read as: an ``ir.Value``, or one of ``handles``."""
@@ -103,6 +104,10 @@ class Context:
         """A function of the graph's library, as a graph."""
         return self.reader.function(self.node.graph, name)
 
+    def note(self, topic: str, text: str) -> None:
+        """Tell the user of something; once, however many operations say it."""
+        self.reader.notes[Note(topic, text)] = None
+
     def refuse(self, reason: str, *, hint: str = "") -> NoReturn:
         """Refuse this operation by name. The reason is a fact about ONNX, or about what can be known."""
         raise Refusal(reason, hint)
@@ -116,6 +121,9 @@ class GraphReader:
     table: ReadTable
     modules: Callable[[str], str] = field(default=lambda scope: "")
     blockers: dict[tuple[str, str], Blocker] = field(default_factory=dict)
+    notes: dict[Note, None] = field(default_factory=dict)
+    state: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    """What the variables hold that were assigned so far, by the initializer that they began with."""
 
     def run(self, graph: tf.Graph, given: Mapping[str, Bound], wanted: Sequence[tf.Tensor]) -> list[Bound]:
         """Read what ``wanted`` needs. ``given`` binds tensors of the graph by name, before anything is read."""
@@ -133,12 +141,10 @@ class GraphReader:
 
     def function(self, graph: Any, name: FunctionName) -> Any:
         """A function by name, from the library of the graph that mentions it."""
-        found: Any = graph
-        while found is not None:
-            if found._is_function(name.name):
-                return found._get_function(name.name).graph
-            found = getattr(found, "outer_graph", None)
-        raise Refusal(f"its function {name.name!r} is not in the model", "")
+        found = function_graph(graph, name.name)
+        if found is None:
+            raise Refusal(f"its function {name.name!r} is not in the model", "")
+        return found
 
     def known(self, tensor: tf.Tensor, value: Bound) -> np.ndarray | None:
         """A value known at conversion: a constant of ours, or what TensorFlow can tell by itself."""
@@ -215,7 +221,7 @@ def _needed(graph: tf.Graph, wanted: Iterable[tf.Tensor], given: Mapping[str, Bo
     """The operations that ``wanted`` and the graph's effects depend on, in the graph's order; none that is given."""
     found: set[tf.Operation] = set()
     pending = [tensor.op for tensor in wanted if tensor.name not in given]
-    pending += [node for node in graph.get_operations() if node.type in EFFECTS]
+    pending += effects(graph)
     while pending:
         node = pending.pop()
         if node in found:
@@ -227,19 +233,6 @@ def _needed(graph: tf.Graph, wanted: Iterable[tf.Tensor], given: Mapping[str, Bo
 
 def _all_given(node: tf.Operation, given: Mapping[str, Bound]) -> bool:
     return bool(node.outputs) and all(tensor.name in given for tensor in node.outputs)
-
-
-EFFECTS = frozenset(
-    {
-        "AssignVariableOp",
-        "AssignAddVariableOp",
-        "AssignSubVariableOp",
-        "ResourceScatterAdd",
-        "ResourceScatterUpdate",
-        "ResourceScatterNdUpdate",
-    }
-)
-"""Operations that matter although nothing reads what they give."""
 
 
 def _passed(passing: Passing, value: Bound, known: np.ndarray | None, index: int, c: Context) -> Any:

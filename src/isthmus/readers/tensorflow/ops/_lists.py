@@ -1,0 +1,162 @@
+"""Lists of tensors as one tensor: the elements stand along its first axis."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from isthmus.readers.tensorflow.graph import Context
+
+INT64 = ir.DataType.INT64
+Element = tuple[int | None, ...] | None
+"""The shape of an element, as far as it is known; None where even the rank is not."""
+
+
+@dataclass(frozen=True)
+class TensorList:
+    """A list of tensors.
+
+    ``value`` holds the elements; it is None as long as none was written: then ``length`` elements are all zero.
+    An axis of an element that is only known where the model runs has size 0 until the first element is written;
+    ``written`` then tells whether one was. TensorFlow has no list of zeros of a shape that nobody knows.
+    """
+
+    dtype: ir.DataType
+    element: Element
+    length: ir.Value | None = None
+    value: ir.Value | None = None
+    written: ir.Value | None = None
+    declared: Element = None
+    """The shape that the source declared, which it can ask for."""
+
+
+def shape_in(known: np.ndarray | None) -> Element:
+    """A shape operand: -1 is a free axis, a scalar -1 a shape of which nothing is known."""
+    if known is None or known.ndim == 0:
+        return None
+    return tuple(int(d) if d >= 0 else None for d in known)
+
+
+def merged(first: Element, second: Element) -> Element:
+    """What two partial shapes of the same thing tell together."""
+    if first is None or second is None or len(first) != len(second):
+        return second if first is None else first
+    return tuple(b if a is None else a for a, b in zip(first, second, strict=True))
+
+
+def is_full(element: Element) -> bool:
+    return element is not None and None not in element
+
+
+def count(op: Any, held: TensorList) -> ir.Value:
+    """How many elements there are: int64, of shape ()."""
+    if held.value is None:
+        assert held.length is not None
+        return held.length
+    return op.Squeeze(op.Shape(held.value, start=0, end=1), [0])
+
+
+def sized(op: Any, c: Context, held: TensorList, element: Element = None) -> TensorList:
+    """The list with its elements, zeros where nothing was written. Refuses where their rank is not known."""
+    if held.value is not None:
+        return held
+    element = merged(held.element, element)
+    if element is None:
+        c.refuse("the rank of the elements of its list is not known before one is written")
+    sizes = np.asarray([d if d is not None else 0 for d in element], np.int64)
+    value = zeros(op, held.dtype, op.Concat(op.Unsqueeze(count(op, held), [0]), sizes, axis=0))
+    value.shape = ir.Shape([None, *element])
+    written = None if is_full(element) else op.constant(np.asarray(False))
+    return dataclasses.replace(held, element=element, value=value, length=None, written=written)
+
+
+def zeros(op: Any, dtype: ir.DataType, shape: ir.Value) -> ir.Value:
+    """A tensor of zeros; of false, or of empty strings."""
+    if dtype == ir.DataType.STRING:
+        return op.Expand(op.constant(np.asarray("", object)), shape)
+    if dtype == ir.DataType.BFLOAT16:
+        return op.Cast(op.ConstantOfShape(shape), to=dtype)
+    return op.ConstantOfShape(shape, value=ir.tensor(np.zeros(1, dtype.numpy())))
+
+
+def fitted(op: Any, c: Context, held: TensorList, size: ir.Value, element: Element) -> TensorList:
+    """The list with elements of the shape ``size``, as one of which is about to be written."""
+    held = sized(op, c, held, element)
+    assert held.value is not None
+    if held.written is None:
+        return held
+    own = op.Shape(held.value, start=1)
+    missing = op.Where(held.written, op.Sub(own, own), op.Sub(size, own))
+    before = np.zeros(1 + len(held.element or ()) + 1, np.int64)
+    value = padded(op, held.value, op.Concat(before, missing, axis=0), held.dtype)
+    value.shape = ir.Shape([None, *(held.element or ())])
+    return dataclasses.replace(held, value=value, written=op.constant(np.asarray(True)))
+
+
+def padded(op: Any, value: ir.Value, pads: ir.Value, dtype: ir.DataType) -> ir.Value:
+    """Zeros added, or elements cut off where ``pads`` are negative."""
+    empty = "" if dtype == ir.DataType.STRING else None
+    if empty is not None:
+        return op.Pad(value, pads, op.constant(np.asarray(empty, object)), mode="constant")
+    return op.Pad(value, pads, mode="constant")
+
+
+def resized(op: Any, held: TensorList, size: ir.Value) -> TensorList:
+    """The list with ``size`` elements: the last ones are cut off, or zeros added."""
+    if held.value is None:
+        return dataclasses.replace(held, length=size)
+    rank = 1 + len(held.element or ())
+    more = op.Unsqueeze(op.Sub(size, count(op, held)), [0])
+    rest = np.zeros(rank - 1, np.int64)
+    pads = op.Concat(np.zeros(rank, np.int64), more, rest, axis=0) if rank > 1 else op.Concat([0], more, axis=0)
+    value = padded(op, held.value, pads, held.dtype)
+    value.shape = ir.Shape([None, *(held.element or ())])
+    return dataclasses.replace(held, value=value)
+
+
+def written(op: Any, c: Context, held: TensorList, index: Any, item: ir.Value, element: Element) -> TensorList:
+    """The list after ``item`` was written at ``index``."""
+    held = fitted(op, c, held, op.Shape(item), element)
+    at = op.Reshape(op.Cast(index, to=INT64), [1, 1])
+    value = op.ScatterND(held.value, at, op.Unsqueeze(item, [0]))
+    value.shape = ir.Shape([None, *(held.element or ())])
+    return dataclasses.replace(held, value=value)
+
+
+def pushed(op: Any, c: Context, held: TensorList, item: ir.Value, element: Element) -> TensorList:
+    """The list with one element more."""
+    held = fitted(op, c, held, op.Shape(item), element)
+    value = op.Concat(held.value, op.Unsqueeze(item, [0]), axis=0)
+    value.shape = ir.Shape([None, *(held.element or ())])
+    return dataclasses.replace(held, value=value)
+
+
+def stacked(op: Any, c: Context, held: TensorList, element: Element) -> ir.Value:
+    """All elements, along a new first axis."""
+    if held.value is None and not is_full(merged(held.element, element)):
+        c.refuse("nothing is written into its list, whose elements have no known shape")
+    found = sized(op, c, held, element).value
+    assert found is not None
+    return found
+
+
+# ------------------------------------------------------------------------------- through loops and branches
+
+
+def parts(held: TensorList) -> list[ir.Value]:
+    """The tensors of a list that has its elements."""
+    assert held.value is not None
+    return [held.value] if held.written is None else [held.value, held.written]
+
+
+def rebuilt(held: TensorList, values: Sequence[ir.Value]) -> TensorList:
+    """A list like ``held`` of other tensors."""
+    value, *rest = values
+    value.type = ir.TensorType(held.dtype)
+    value.shape = ir.Shape([None, *(held.element or ())])
+    return dataclasses.replace(held, value=value, written=rest[0] if rest else None)
