@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
 
 from isthmus.hub.model import CHANNELS_LAST, LAYER, Hub
 from isthmus.passes.edit import Editor, attribute, rank
@@ -20,7 +21,7 @@ def channels_first(model: ir.Model) -> ir.Model:
     edit = Editor(model)
     for node in list(model.graph.all_nodes()):
         if node.domain == LAYER:
-            {"Linear": _spell_out, "Recurrent": _spell_recurrent}[node.op_type](edit, node)
+            {"Linear": _spell_out, "PReLU": _spell_prelu, "Recurrent": _spell_recurrent}[node.op_type](edit, node)
         if node.domain != CHANNELS_LAST:
             continue
         assert node.op_type in RULES
@@ -65,6 +66,13 @@ def _spell_out(edit: Editor, node: ir.Node) -> None:
     node.replace_input_with(1, bias[0] if bias else zero)
 
 
+def _spell_prelu(edit: Editor, node: ir.Node) -> None:
+    """A PReLU as ONNX has it: its slopes reshaped to stand at the channels."""
+    at = edit.ints([1, -1, *[1] * (rank(node.inputs[0]) - 2)], "at")
+    node.domain, node.op_type = "", "PRelu"
+    node.replace_input_with(1, edit.before(node, "Reshape", [node.inputs[1], at]))
+
+
 def _spell_recurrent(edit: Editor, node: ir.Node) -> None:
     """A tanh RNN of one layer and direction as the operators that it is made of."""
     assert (attribute(node, "kind"), attribute(node, "num_layers"), attribute(node, "bias")) == ("RNN_TANH", 1, 0)
@@ -95,6 +103,11 @@ def run(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     proto = ir.to_proto(channels_first(model))
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, feeds)
+
+
+def reference(model: ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a model of the default domain on ONNX's own evaluator, which knows every element type."""
+    return list(ReferenceEvaluator(ir.to_proto(model)).run(None, feeds))
 
 
 def feeds_of(hub: Hub, *, free: int = 3, seed: int = 0) -> dict[str, np.ndarray]:

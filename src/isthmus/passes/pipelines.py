@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.hub.model import Hub
+from isthmus.hub.model import HUB_OPSET, Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.passes.base import HubPass, Repeat, run
 from isthmus.passes.batchnorm import FoldBatchNorm
@@ -15,7 +15,10 @@ from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
+from isthmus.passes.pads import ListAllPads
+from isthmus.passes.prelu import FusePRelu
 from isthmus.passes.recurrent import FuseRecurrent
+from isthmus.passes.widen import WidenTypes
 from isthmus.types import Options
 
 
@@ -61,6 +64,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         simplify(trainable=True),
         FuseGroupNorm(),
         FuseLinear(),
+        FusePRelu(),
         FuseRecurrent(),
         RemoveDead(),
     )
@@ -79,6 +83,6 @@ def simplify(*, trainable: bool) -> HubPass:
     )
 
 
-def for_onnx(hub: Hub) -> Hub:
-    """The hub as ONNX Runtime wants it, which is as it is: it knows com.microsoft, and optimises by itself."""
-    return hub
+def for_onnx(hub: Hub, version: int = HUB_OPSET) -> Hub:
+    """The hub as ONNX Runtime runs it at opset ``version``: it knows com.microsoft, and optimises by itself."""
+    return run(hub, (ListAllPads(), WidenTypes(version)))

@@ -55,5 +55,10 @@ def _parameters(source: Any) -> dict[str, torch.nn.Parameter]:
 def _modules(source: Any) -> dict[str, str]:
     if isinstance(source, torch.export.ExportedProgram):
         return {}
-    named = source.named_modules(remove_duplicate=False)
-    return {path: getattr(part, "original_name", type(part).__name__) for path, part in named if path}
+    return {path: _told(part) for path, part in source.named_modules(remove_duplicate=False) if path}
+
+
+def _told(part: Any) -> str:
+    """The class of a module; of dropout what an inference graph does not show."""
+    name = str(getattr(part, "original_name", type(part).__name__))
+    return f"Dropout(p={float(part.p)!r})" if isinstance(part, torch.nn.Dropout) and name == "Dropout" else name

@@ -22,10 +22,12 @@ from isthmus.writers.torch.weights import Role, held_dtype, role_of, tensor_of
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a weight of the source is in the module: its key, and the permutation that its axes went through."""
+    """Where a weight of the source is in the module: its key, the permutation that its axes went through, and the
+    shape that it then got; None where these stayed as they were."""
 
     key: str
     perm: tuple[int, ...] | None = None
+    shape: tuple[int, ...] | None = None
 
 
 class TorchBackend:
@@ -96,6 +98,8 @@ class TorchBackend:
     def _placed(self, value: ir.Value, tensor: torch.Tensor, recorder: Recorder) -> Any:
         if (held := self.stored.get(str(value.name))) is not None:  # in a layer: a tied weight
             proxy = recorder.attribute(held.key)
+            if held.shape is not None:
+                proxy = proxy.reshape(tuple(tensor.shape))
             return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
         role = self.role(value)
         path = recorder.paths.choose(key_of(value) or "value")
@@ -107,9 +111,15 @@ class TorchBackend:
         """What an initializer is in the module."""
         return role_of(value, marked=self.marked)
 
-    def note(self, value: ir.Value, path: str, perm: tuple[int, ...] | None = None) -> None:
-        """Keep in mind where a weight went, and in which order its axes are stored there."""
-        self.stored[str(value.name)] = Stored(path, perm)
+    def note(
+        self,
+        value: ir.Value,
+        path: str,
+        perm: tuple[int, ...] | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """Keep in mind where a weight went, and in which order of axes and which shape it is stored there."""
+        self.stored[str(value.name)] = Stored(path, perm, shape)
         self.placed.add(value)
 
     def names_below(self, prefix: str) -> set[str]:

@@ -69,14 +69,14 @@ class Written:
 def written(root: fx.GraphModule, inputs: Sequence[str]) -> Written:
     """``root`` as classes; its ``forward`` takes ``inputs``, which are identifiers."""
     _mark(root)
-    tied = ties(root, lambda m: type(m) not in LAYERS and (m is root or not _is_sequence(m)))
+    tied = ties(root, lambda m: type(m) not in LAYERS and (m is root or not (_is_sequence(m) or _is_list(m))))
     made: dict[nn.Module, Maker] = {}
     names: set[str] = {"Tensor", "Path"}
     texts: list[str] = []
     stored: list[str] = []
     for level in _levels(root):
         for _, module in level:
-            if module is not root and _is_sequence(module):
+            if module is not root and (_is_sequence(module) or _is_list(module)):
                 made[module] = _sequence(module, made)
         level = [(path, module) for path, module in level if module not in made]
         groups: dict[tuple[object, ...], list[Block]] = defaultdict(list)
@@ -179,11 +179,16 @@ def _is_sequence(module: nn.Module) -> bool:
     )
 
 
+def _is_list(module: nn.Module) -> bool:
+    return isinstance(module, nn.ModuleList) and list(module._modules) == [str(i) for i in range(len(module))]
+
+
 def _sequence(module: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
     makers = [_maker(child, made) for child in module.children()]
     inner = ", ".join(maker.template for maker in makers)
     values = tuple(value for maker in makers for value in maker.values)
-    return Maker(f"nn.Sequential({inner})", values, tuple(role for maker in makers for role in maker.roles))
+    call = f"nn.ModuleList([{inner}])" if isinstance(module, nn.ModuleList) else f"nn.Sequential({inner})"
+    return Maker(call, values, tuple(role for maker in makers for role in maker.roles))
 
 
 def _maker(child: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
@@ -257,9 +262,13 @@ def _result_type(result: Any) -> str:
 
 def _module_of(module: nn.Module) -> Any:
     def spelled(path: str) -> str:
-        if all(part.isidentifier() for part in path.split(".")):
-            return f"self.{path}"
-        return f'self.get_submodule("{path}")'
+        text, held = "self", module
+        for part in path.split("."):
+            if not part.isidentifier() and not isinstance(held, nn.ModuleList):
+                return f'self.get_submodule("{path}")'
+            text += f".{part}" if part.isidentifier() else f"[{part}]"
+            held = held.get_submodule(part)
+        return text
 
     return spelled
 

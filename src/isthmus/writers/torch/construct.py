@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from isthmus.writers.torch.spell import quoted
+
 _CONV = ("in_channels", "out_channels", "kernel_size"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-_BATCH = ("num_features",), {"eps": 1e-5, "momentum": 0.1}
+_BATCH = ("num_features",), {"eps": 1e-5, "momentum": 0.1, "affine": True}
+_POOL = ("kernel_size",), {"stride": 1, "padding": 0, "dilation": 1, "ceil_mode": False}
 _RECURRENT = ("input_size", "hidden_size"), {"num_layers": 1, "batch_first": False, "bidirectional": False}
 
 LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(
@@ -29,12 +32,23 @@ LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = Ma
         nn.InstanceNorm1d: (("num_features",), {"eps": 1e-5, "affine": False}),
         nn.InstanceNorm2d: (("num_features",), {"eps": 1e-5, "affine": False}),
         nn.InstanceNorm3d: (("num_features",), {"eps": 1e-5, "affine": False}),
-        nn.LayerNorm: (("normalized_shape",), {"eps": 1e-5}),
-        nn.RMSNorm: (("normalized_shape",), {"eps": None}),
-        nn.GroupNorm: (("num_groups", "num_channels"), {"eps": 1e-5}),
+        nn.LayerNorm: (("normalized_shape",), {"eps": 1e-5, "elementwise_affine": True}),
+        nn.RMSNorm: (("normalized_shape",), {"eps": None, "elementwise_affine": True}),
+        nn.GroupNorm: (("num_groups", "num_channels"), {"eps": 1e-5, "affine": True}),
         nn.Embedding: (("num_embeddings", "embedding_dim"), {}),
         nn.PReLU: (("num_parameters",), {}),
         nn.Dropout: (("p",), {}),
+        **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.SELU), ((), {})),
+        **dict.fromkeys((nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.Identity), ((), {})),
+        nn.GELU: ((), {"approximate": "none"}),
+        nn.LeakyReLU: (("negative_slope",), {}),
+        nn.Softmax: ((), {"dim": None}),
+        nn.LogSoftmax: ((), {"dim": None}),
+        **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _POOL),
+        **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), (("output_size",), {})),
+        nn.Flatten: ((), {"start_dim": 1}),
+        nn.Upsample: ((), {"scale_factor": None, "mode": "nearest", "align_corners": None}),
+        nn.PixelShuffle: (("upscale_factor",), {}),
         nn.LSTM: _RECURRENT,
         nn.GRU: _RECURRENT,
         nn.RNN: (_RECURRENT[0], {**_RECURRENT[1], "nonlinearity": "tanh"}),
@@ -74,6 +88,8 @@ def recipe(layer: nn.Module) -> Recipe:
     for name in positional:
         add(name, getattr(layer, name), "")
     for name, default in keywords.items():
+        if name == "stride" and "kernel_size" in positional and type(layer).__name__.startswith("MaxPool"):
+            default = _short(layer.kernel_size)  # that is what a pool without a stride has
         if _short(getattr(layer, name)) != default:
             add(name, getattr(layer, name), f"{name}=")
     if _has_no_bias(layer):
@@ -89,7 +105,9 @@ def _has_no_bias(layer: nn.Module) -> bool:
         return False
     if isinstance(layer, nn.RNNBase):
         return not layer.bias
-    return getattr(layer, "bias", None) is None
+    if isinstance(layer, nn.LayerNorm) and not layer.elementwise_affine:
+        return False
+    return hasattr(layer, "bias") and layer.bias is None
 
 
 def _short(value: Any) -> Any:
@@ -100,6 +118,8 @@ def _short(value: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return quoted(value)
     return ascii(tuple(value)) if isinstance(value, tuple | list) else ascii(value)
 
 

@@ -17,6 +17,9 @@ from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
 from isthmus.writers.torch.weights import tensor_of
 
+FULL = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
+"""The types that PyTorch's layers compute in as ONNX's operators do."""
+
 COUNT = "num_batches_tracked"
 """The one buffer of PyTorch's normalizations that no operator reads."""
 
@@ -94,11 +97,17 @@ def layered(
     weights: Mapping[str, ir.Value],
     *inputs: Any,
     stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    reshaped: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> Any:
-    """Call the layer that ``make`` gives without values, filled with ``weights``; None where it has no place."""
+    """Call the layer that ``make`` gives without values, filled with ``weights``; None where it has no place.
+
+    ``stored`` has the permutations, ``reshaped`` the shapes of weights that PyTorch stores otherwise.
+    """
     assert backend.recorder is not None
-    home = _home(c, backend, weights)
-    return None if home is None else settled(c, backend, home, make, weights, *inputs, stored=stored)
+    home = _home(c, backend, weights) if weights else bare_home(c, backend, type(make()).__name__)
+    if home is None:
+        return None
+    return settled(c, backend, home, make, weights, *inputs, stored=stored, reshaped=reshaped)
 
 
 def settled(
@@ -109,6 +118,7 @@ def settled(
     weights: Mapping[str, ir.Value],
     *inputs: Any,
     stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    reshaped: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> Any:
     """Call the layer at ``home``; None where another one stands there, or a weight elsewhere in another order."""
     assert backend.recorder is not None
@@ -129,8 +139,10 @@ def settled(
         tensor = tensor_of(value.const_value)
         if leaf in stored:
             tensor = tensor.permute(stored[leaf]).contiguous()
+        if leaf in reshaped:
+            tensor = tensor.reshape(reshaped[leaf])
         fill(module, leaf, tensor)
-        backend.note(value, f"{path}.{leaf}", stored.get(leaf))
+        backend.note(value, f"{path}.{leaf}", stored.get(leaf), reshaped.get(leaf))
     count = backend.state.kept.get(f"{home}.{COUNT}")
     if count is not None and COUNT in module._buffers:
         module._buffers[COUNT] = tensor_of(count.tensor)
@@ -143,7 +155,8 @@ def settled(
 def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> bool:
     """Whether a weight that stands elsewhere is this layer's too: the source tied them, and both store it alike."""
     tied = f"{home}.{leaf}" in (key_of(value), *backend.state.aliases(key_of(value)))
-    return tied and backend.stored[str(value.name)].perm is None and backend.role(value) == "parameter"
+    held = backend.stored[str(value.name)]
+    return tied and held.perm is None and held.shape is None and backend.role(value) == "parameter"
 
 
 def fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
@@ -156,3 +169,9 @@ def fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
 
 def sorted_attributes(node: ir.Node) -> list[tuple[str, Any]]:
     return sorted((name, str(a.value)) for name, a in node.attributes.items())
+
+
+def short(value: float) -> float:
+    """A float32 attribute as the shortest decimal that it is: 1e-05, not 9.999999747378752e-06."""
+    short = float(f"{value:.7g}")
+    return short if torch.tensor(short).item() == torch.tensor(value).item() else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import onnx_ir as ir
-import torch
 from torch import nn
 
 from isthmus.hub.model import ROLE
@@ -15,11 +15,10 @@ from isthmus.hub.provenance import where
 from isthmus.hub.state import key_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
-from isthmus.writers.torch.homes import COUNT, attribute, layered, sizes, weights_of
+from isthmus.writers.torch.homes import FULL, attribute, layered, short, sizes, weights_of
+from isthmus.writers.torch.norm_layers import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from isthmus.writers.torch.recurrent_layers import recurrent
 from isthmus.writers.torch.rooms import Layer
-
-FULL = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
 
 
 def rules() -> Mapping[str, Layer]:
@@ -133,83 +132,6 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
     )
 
 
-def batch_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = weights_of(c, {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4})
-    if weights is None or attribute(c, "training_mode", 0) or c.outputs > 1:
-        return None
-    rank = c.rank(0)
-    if rank not in (2, 3, 4, 5) or {v.dtype for v in weights.values()} != {c.dtype(0)}:
-        return None
-    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[rank]
-    epsilon, momentum = float(attribute(c, "epsilon", 1e-5)), 1.0 - float(attribute(c, "momentum", 0.9))
-
-    def make() -> nn.Module:
-        module = kind(sizes(weights["weight"])[0], eps=_short(epsilon), momentum=round(momentum, 6), device="meta")
-        module.register_buffer(COUNT, torch.tensor(0))
-        return module
-
-    return layered(c, backend, make, weights, given(0))
-
-
-def layer_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = weights_of(c, {"weight": 1, "bias": 2})
-    if weights is None or c.outputs > 1 or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
-        return None
-    if "bias" in weights and sizes(weights["bias"]) != sizes(weights["weight"]):
-        return None
-    shape, epsilon = _one_axis(sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
-    return layered(
-        c,
-        backend,
-        lambda: nn.LayerNorm(shape, eps=_short(epsilon), bias="bias" in weights, device="meta"),
-        weights,
-        given(0),
-    )
-
-
-def rms_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = weights_of(c, {"weight": 1})
-    if weights is None or c.dtype(0) not in FULL or not _spans(c, weights["weight"]):
-        return None
-    shape, epsilon = _one_axis(sizes(weights["weight"])), float(attribute(c, "epsilon", 1e-5))
-    return layered(c, backend, lambda: nn.RMSNorm(shape, eps=_short(epsilon), device="meta"), weights, given(0))
-
-
-def _spans(c: Context, weight: ir.Value) -> bool:
-    """Whether a norm's weight has exactly the shape that is normalized."""
-    axis = int(attribute(c, "axis", -1))
-    return tuple(c.shape(0)[axis:]) == sizes(weight)
-
-
-def _one_axis(shape: tuple[int, ...]) -> Any:
-    return shape[0] if len(shape) == 1 else shape
-
-
-def group_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = weights_of(c, {"weight": 1, "bias": 2})
-    if weights is None or c.dtype(0) not in FULL or len(weights) != 2:
-        return None
-    groups, channels = int(attribute(c, "num_groups", 1)), sizes(weights["weight"])[0]
-    epsilon = float(attribute(c, "epsilon", 1e-5))
-    return layered(
-        c, backend, lambda: nn.GroupNorm(groups, channels, eps=_short(epsilon), device="meta"), weights, given(0)
-    )
-
-
-def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = weights_of(c, {"weight": 1, "bias": 2})
-    rank = c.rank(0)
-    if weights is None or c.dtype(0) not in FULL or rank not in (3, 4, 5):
-        return None
-    if any(isinstance(d, int) and d <= 1 for d in c.shape(0)[2:]) and all(d == 1 for d in c.shape(0)[2:]):
-        return None  # PyTorch demands more than one value a channel
-    kind = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[rank - 3]
-    channels, epsilon = sizes(weights["weight"])[0], float(attribute(c, "epsilon", 1e-5))
-    return layered(
-        c, backend, lambda: kind(channels, eps=_short(epsilon), affine=True, device="meta"), weights, given(0)
-    )
-
-
 def embedding(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     """A table that is called a weight: PyTorch's, whose indices are never negative."""
     weights = weights_of(c, {"weight": 0})
@@ -224,6 +146,28 @@ def embedding(c: Context, backend: TorchBackend, given: Callable[[int], Any]) ->
     return layered(c, backend, lambda: nn.Embedding(rows, width, device="meta"), weights, given(1))
 
 
+def prelu(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
+    weights = weights_of(c, {"weight": 1})
+    if weights is None or c.dtype(0) not in FULL:
+        return None
+    count = sizes(weights["weight"])[0]
+    return layered(c, backend, lambda: nn.PReLU(count, device="meta"), weights, given(0))
+
+
+def broadcast_prelu(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
+    """Slopes that are stored as they are broadcast: one a channel, or one alone."""
+    weights = weights_of(c, {"weight": 1})
+    rank = c.rank(0)
+    if weights is None or c.dtype(0) not in FULL or rank < 2:
+        return None
+    stored = sizes(weights["weight"])
+    count, aligned = math.prod(stored), (1,) * (rank - len(stored)) + stored
+    if len(aligned) > rank or aligned != (1, count, *[1] * (rank - 2)) or count not in (1, c.shape(0)[1]):
+        return None
+    reshaped = {"weight": (count,)} if len(stored) != 1 else {}
+    return layered(c, backend, lambda: nn.PReLU(count, device="meta"), weights, given(0), reshaped=reshaped)
+
+
 def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     """Dropout that the source runs in eval mode: it does nothing until it is trained."""
     assert backend.recorder is not None
@@ -236,13 +180,7 @@ def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> A
     share = 0.5 if ratio is None or ratio.const_value is None else float(ratio.const_value.numpy().reshape(-1)[0])
     place = where(c.node).module
     path = backend.recorder.paths.choose(place if place.rpartition(".")[2].startswith("drop") else f"{place}.dropout")
-    return backend.recorder.module(path, nn.Dropout(_short(share)), given(0))
-
-
-def _short(value: float) -> float:
-    """A float32 attribute as the shortest decimal that it is: 1e-05, not 9.999999747378752e-06."""
-    short = float(f"{value:.7g}")
-    return short if torch.tensor(short).item() == torch.tensor(value).item() else value
+    return backend.recorder.module(path, nn.Dropout(short(share)), given(0))
 
 
 _RULES: Mapping[str, Layer] = MappingProxyType(
@@ -256,6 +194,8 @@ _RULES: Mapping[str, Layer] = MappingProxyType(
         "GroupNormalization": group_norm,
         "InstanceNormalization": instance_norm,
         "Gather": embedding,
+        "PReLU": prelu,
+        "PRelu": broadcast_prelu,
         "Dropout": dropout,
         "Recurrent": recurrent,
     }

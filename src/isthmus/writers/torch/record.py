@@ -18,6 +18,7 @@ from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.forward import described
 from isthmus.writers.torch.layers import rules
+from isthmus.writers.torch.leaves import with_leaves
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
@@ -78,7 +79,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
-    return Recorded(ready, _settled(completed(nested(polished(module)), backend)).eval(), backend.stored)
+    return Recorded(ready, _settled(completed(nested(with_leaves(polished(module)), backend.state.modules), backend)).eval(), backend.stored)
 
 
 def _settled(root: nn.Module) -> nn.Module:

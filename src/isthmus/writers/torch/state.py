@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import fx, nn
 
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.construct import LAYERS
+from isthmus.writers.torch.names import component
 from isthmus.writers.torch.recorder import put_tensor
 from isthmus.writers.torch.weights import tensor_of
 
@@ -27,15 +31,48 @@ def completed(root: nn.Module, backend: TorchBackend) -> nn.Module:
         tensor = _held(root, paths.get(key, key))
         if isinstance(tensor, nn.Parameter):
             tensor.requires_grad_(False)
+    _add_silent(root, state.modules)
+    _order(root, "", {path: i for i, path in enumerate(state.modules)})
     return root
+
+
+def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
+    """Modules that left no trace in the graph stand where they stood, and do nothing."""
+    for path in modules:
+        parent, _, leaf = ".".join(component(part) for part in path.split(".") if part).rpartition(".")
+        owner = _module(root, parent)
+        if owner is None or type(owner) in LAYERS or not leaf or hasattr(owner, leaf):
+            continue
+        if modules[path] not in ("ModuleList", "ModuleDict", "Sequential") and _is_open(owner):
+            owner.add_module(leaf, nn.Identity())
+
+
+def _is_open(owner: nn.Module) -> bool:
+    return isinstance(owner, fx.GraphModule | nn.ModuleList) or type(owner) is nn.Module
+
+
+def _order(module: nn.Module, prefix: str, places: Mapping[str, int]) -> None:
+    """Children in the order in which the source has them; what it does not have comes last."""
+    children = sorted(module._modules.items(), key=lambda item: places.get(f"{prefix}{item[0]}", len(places)))
+    if type(module) not in LAYERS:
+        module._modules.clear()
+        module._modules.update(children)
+    for name, child in children:
+        if child is not None:
+            _order(child, f"{prefix}{name}.", places)
+
+
+def _module(root: nn.Module, path: str) -> nn.Module | None:
+    found: nn.Module | None = root
+    for part in path.split(".") if path else ():
+        found = found._modules.get(part) if found is not None else None
+    return found
 
 
 def _held(root: nn.Module, path: str) -> torch.Tensor | None:
     """The parameter or buffer at ``path``."""
     parent, _, leaf = path.rpartition(".")
-    owner: nn.Module | None = root
-    for part in parent.split(".") if parent else ():
-        owner = owner._modules.get(part) if owner is not None else None
+    owner = _module(root, parent)
     if owner is None:
         return None
     found = owner._parameters.get(leaf)

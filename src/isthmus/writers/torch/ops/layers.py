@@ -18,6 +18,11 @@ def linear(x: Any, w: Weight, b: Weight = None, *, transposed: Any) -> Any:
     return F.linear(x, w.t() if transposed else w, b)
 
 
+@table.lower("PReLU", domain=LAYER)
+def prelu(x: Any, w: Weight) -> Any:
+    return F.prelu(x, w)
+
+
 @table.lower("Recurrent", domain=LAYER)
 def recurrent(
     c: Any,
