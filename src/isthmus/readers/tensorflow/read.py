@@ -22,7 +22,7 @@ from isthmus.readers.tensorflow.modules import module_of
 from isthmus.readers.tensorflow.ops import TABLE
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
-from isthmus.types import Blocker, Options
+from isthmus.types import Blocker, Note, Options
 
 _IR_VERSION = 10
 
@@ -43,6 +43,7 @@ def read_program(program: Program) -> Hub:
     outputs = reader.run(program.graph, given, [port.tensor for port in program.outputs])
     reader.finish(program.name)
     _return(op, names, program.outputs, outputs)
+    _return_state(op, reader)
     model = ir.Model(op.main, ir_version=_IR_VERSION, producer_name="isthmus")
     canonicalize(model)
     hub = Hub(
@@ -51,7 +52,7 @@ def read_program(program: Program) -> Hub:
         source=program.name,
         source_kind=program.kind,
         road=program.road,
-        notes=program.notes,
+        notes=(*program.notes, *reader.notes),
     )
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
     return run(hub, [simplify(trainable=True)])
@@ -66,13 +67,19 @@ def _input(op: Builder, port: Port) -> ir.Value:
 def _captured(op: Builder, name: str, thing: Any) -> Bound:
     """What a captured placeholder stands for: a weight, a constant, or a resource that its operations know."""
     if isinstance(thing, Variable):
-        role = "parameter" if thing.trainable else "buffer"
-        return VariableHandle(thing, op.initializer(_tensor_of(thing), thing.name, role=role))
+        return _held(op, thing)
     if isinstance(thing, np.ndarray):
         return op.constant(thing, name=name.partition(":")[0])
     if hasattr(thing, "numpy") and data_type(thing.dtype) is not None:
         return op.constant(np.asarray(thing.numpy()), name=name.partition(":")[0])
     return ResourceHandle(thing)
+
+
+def _held(op: Builder, variable: Variable) -> Bound:
+    """A variable as the graph knows it: a handle, or its value itself, as TensorFlow 1 has it."""
+    role = "parameter" if variable.trainable else "buffer"
+    value = op.initializer(_tensor_of(variable), variable.name, role=role)
+    return VariableHandle(variable, value)
 
 
 def _tensor_of(variable: Variable) -> ir.TensorProtocol:
@@ -103,6 +110,36 @@ def _return(op: Builder, names: Sequence[str], ports: Sequence[Port], outputs: S
             value.shape = None
         value.name = name
         op.main.outputs.append(value)
+
+
+def _return_state(op: Builder, reader: GraphReader) -> None:
+    """A variable that the signature changes is an input under its name, and an output: its name with ``_next``.
+
+    They stand behind the signature's own. Feed the output to the input of the next call, and first what the source
+    holds: the model keeps nothing from one call to the next.
+    """
+    for held, value in reader.state.items():
+        if value is held:
+            continue
+        tensor = held.const_value
+        assert tensor is not None and held.name is not None and held.shape is not None
+        del op.main.initializers[held.name]
+        held.const_value = None
+        op.main.inputs.append(held)
+        if value.producer() is None or value in op.main.outputs:
+            value = op.Identity(value)
+        value.name = op.fresh(f"{held.name}_next")
+        value.shape = held.shape.copy()
+        op.main.outputs.append(value)
+        reader.notes[Note("state", f"the signature changes variable {held.name!r}: it is {_told(tensor)}")] = None
+
+
+def _told(tensor: ir.TensorProtocol) -> str:
+    """What to feed for a variable at first."""
+    array = tensor.numpy()
+    first = array.reshape(-1)[0] if array.size else 0
+    held = f"{first} everywhere" if (array == first).all() else "what the source holds"
+    return f"an input now, at first {held}, and its new value an output"
 
 
 def _refuse_ports(program: Program) -> None:
