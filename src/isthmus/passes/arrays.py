@@ -155,10 +155,15 @@ def _where(_node: ir.Node, given: Given) -> list[Array] | None:
 
 
 def _split(node: ir.Node, given: Given) -> list[Array] | None:
-    if len(given) < 2 or given[1] is None:
-        return None
-    edges = np.cumsum(given[1])[:-1].tolist()
-    return list(np.split(_first(given), edges, axis=attribute(node, "axis", 0)))
+    data, axis = _first(given), attribute(node, "axis", 0)
+    if len(given) > 1 and given[1] is not None:
+        edges = np.cumsum(given[1])[:-1].tolist()
+    else:  # equal pieces, the last one smaller where the size is no multiple
+        piece = -(-data.shape[axis] // len(node.outputs))
+        edges = [piece * i for i in range(1, len(node.outputs))]
+        if edges and edges[-1] > data.shape[axis]:
+            return None
+    return list(np.split(data, edges, axis=axis))
 
 
 def _reduce(function: Callable[..., Any]) -> Fold:
