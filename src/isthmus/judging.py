@@ -167,15 +167,10 @@ def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Run
 
     module = _module(source.value)
     call = live_call(module, inputs)
-
-    def run(feeds: dict[str, Any]) -> dict[str, Any]:
-        outputs = call({name: judged.to_torch(array) for name, array in feeds.items()})
-        return {name: judged.to_numpy(tensor) for name, tensor in outputs.items()}
-
     if signature is None:
         arrays = {name: judged.to_numpy(tensor) for name, tensor in call.tensors.items()}
         signature = Signature(tuple(TensorSpec(n, codec.dtype_name(a.dtype), a.shape) for n, a in arrays.items()), ())
-    return judged.live_module(module, run, signature, name=source.label)
+    return judged.live_module(module, call, signature, name=source.label)
 
 
 def _module(value: Any) -> Any:

@@ -78,7 +78,12 @@ class Signature:
 
 @dataclass(frozen=True)
 class Options:
-    """Everything a user can set. The fields are the command line's flags, held together by a test."""
+    """Everything a user can set. The fields are the command line's flags, held together by a test.
+
+    ``trainable``: every weight of the source can be trained in the result under the source's name, nothing is folded
+    into it, dropout and batch normalization have their training modes where the target has modes, and the judge
+    compares the gradient of every parameter besides the outputs.
+    """
 
     opset: int | None = None
     dtype: str | None = None
@@ -186,7 +191,7 @@ Grade = Literal["exact", "noise", "drift", "wrong"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output, over all samples: the worst of each measure.
+    """One output, or the gradient of one parameter, over all samples: the worst of each measure.
 
     ``max_rel`` is relative to the reference; ``cosine`` the lowest seen; ``argmax_flips`` counts samples' rows
     whose largest entry moved; ``nonfinite`` counts elements finite on one side only, or non-finite and unequal.
@@ -221,7 +226,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of a candidate against its reference. Truthy when every output agrees."""
+    """The judgement of a candidate against its reference. Truthy when every output, and every gradient, agrees.
+
+    ``gradients`` is there where training was asked for and both sides can train: one comparison for each parameter of
+    the reference, whose name stands in ``output``. The loss is a seeded weighted sum of the floating outputs, in
+    eval mode.
+    """
 
     comparisons: tuple[Comparison, ...]
     samples: tuple[Sample, ...]
@@ -229,8 +239,9 @@ class Verdict:
     candidate: str
     notes: tuple[Note, ...] = ()
 
+    gradients: tuple[Comparison, ...] = ()
     def __bool__(self) -> bool:
-        return bool(self.comparisons) and all(c.agrees for c in self.comparisons)
+        return bool(self.comparisons) and all(c.agrees for c in (*self.comparisons, *self.gradients))
 
     def to_json(self) -> str:
         return to_json(self)

@@ -137,3 +137,14 @@ def test_the_doctor_shows_what_is_absent_and_how_to_get_it() -> None:
 def test_what_cannot_be_shown_is_an_error() -> None:
     with pytest.raises(TypeError, match="a int cannot be shown"):
         render(3)
+
+
+def test_gradients_are_one_line_and_a_table_of_those_that_disagree() -> None:
+    good = Comparison("a.weight", "float32", "noise", 1e-7, 2e-6, 1e-8, 1.0, 0, 0, 1e-6, 1e-4)
+    bad = replace(good, output="b.weight", grade="wrong", max_abs=1.0, detail="the result has no such parameter")
+    output = replace(good, output="y")
+    verdict = Verdict((output,), (), "a", "b", gradients=(good,))
+    assert "gradients of 1 parameters: all agree, largest max rel 2e-06 in a.weight" in shown(verdict)
+    text = shown(replace(verdict, gradients=(good, bad)))
+    assert "disagrees (1 of 2 gradients)" in text and "gradients of 2 parameters: 1 disagree" in text
+    assert "b.weight: the result has no such parameter" in text and "a.weight" not in text

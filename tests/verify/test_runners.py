@@ -184,15 +184,13 @@ class TestTorch:
 
     def test_a_live_module_runs_in_eval_mode_and_gets_its_flags_back(self) -> None:
         torch = pytest.importorskip("torch")
-        from isthmus.verify.runners.torch import live_module, to_numpy, to_torch
+        from isthmus.verify.runners.torch import live_module
 
         module = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(3, 2))
         module[1].eval()
-
-        def call(feeds):
-            return {"y": to_numpy(module(to_torch(feeds["x"])))}
-
-        runner = live_module(module, call, Signature((TensorSpec("x", "float32", ("n", 3)),), ()))
+        runner = live_module(
+            module, lambda feeds: {"y": module(feeds["x"])}, Signature((TensorSpec("x", "float32", ("n", 3)),), ())
+        )
         assert np.array_equal(runner.run({"x": X})["y"], runner.run({"x": X})["y"])
         assert (module.training, module[0].training, module[1].training) == (True, True, False)
         with pytest.raises(ModelRaised, match="mat1 and mat2"):
@@ -200,12 +198,10 @@ class TestTorch:
 
     def test_a_live_exported_program_runs_though_it_has_one_mode_only(self) -> None:
         torch = pytest.importorskip("torch")
-        from isthmus.verify.runners.torch import live_module, to_numpy, to_torch
+        from isthmus.verify.runners.torch import live_module
 
         module = torch.export.export(torch.nn.Linear(3, 2), (torch.randn(2, 3),)).module()
-        runner = live_module(
-            module, lambda feeds: {"y": to_numpy(module(to_torch(feeds["x"])))}, Signature((), ()), name="program"
-        )
+        runner = live_module(module, lambda feeds: {"y": module(feeds["x"])}, Signature((), ()), name="program")
         assert runner.run({"x": X})["y"].shape == (2, 2)
 
 

@@ -63,8 +63,9 @@ def _lines(result: Any, verbose: bool) -> list[RenderableType]:
 @_lines.register
 def _verdict(verdict: Verdict, verbose: bool) -> list[RenderableType]:
     agrees = bool(verdict)
-    bad = sum(not c.agrees for c in verdict.comparisons)
-    share = "" if agrees else f" ({bad} of {len(verdict.comparisons)} outputs)"
+    counted = (("output", verdict.comparisons), ("gradient", verdict.gradients))
+    bad = (_share(name, found) for name, found in counted if any(not c.agrees for c in found))
+    share = "" if agrees else f" ({', '.join(bad)})" if verdict.comparisons else ""
     head = Text.assemble(
         _mark(agrees, "agrees", f"disagrees{share}"), f"  {verdict.reference} → {verdict.candidate}", overflow="fold"
     )
@@ -72,8 +73,27 @@ def _verdict(verdict: Verdict, verbose: bool) -> list[RenderableType]:
         head,
         _indented(_comparison_table(verdict.comparisons, verbose)),
         *(_indented(Text(f"{c.output}: {c.detail}", style="yellow")) for c in verdict.comparisons if c.detail),
+        *(_gradients(verdict.gradients, verbose) if verdict.gradients else ()),
         _indented(Text(_samples_text(verdict.samples))),
         *_notes(verdict.notes),
+    ]
+
+
+def _share(name: str, found: Sequence[Comparison]) -> str:
+    return f"{sum(not c.agrees for c in found)} of {len(found)} {name}s"
+
+
+def _gradients(gradients: Sequence[Comparison], verbose: bool) -> list[RenderableType]:
+    """One line for all parameters, and the table of those that disagree, or of all."""
+    bad = [gradient for gradient in gradients if not gradient.agrees]
+    worst = max(gradients, key=lambda g: (not g.agrees, g.max_rel))
+    text = f"gradients of {len(gradients)} parameters: "
+    text += f"{len(bad)} disagree" if bad else f"all agree, largest max rel {worst.max_rel:.3g} in {worst.output}"
+    shown = gradients if verbose else bad
+    return [
+        _indented(Text(text, style="red" if bad else "")),
+        *([_indented(_comparison_table(shown, verbose, title="parameter"))] if shown else []),
+        *(_indented(Text(f"{g.output}: {g.detail}", style="yellow")) for g in bad if g.detail),
     ]
 
 
@@ -145,11 +165,11 @@ def _health(health: Health, verbose: bool) -> list[RenderableType]:
     return [Text.assemble(head, f"  Python {health.python}, {health.platform}"), _indented(table)]
 
 
-def _comparison_table(comparisons: Sequence[Comparison], verbose: bool) -> Table:
+def _comparison_table(comparisons: Sequence[Comparison], verbose: bool, title: str = "output") -> Table:
     """One row an output; what is nought everywhere has no column, so that the rest fits a narrow terminal."""
     doubted = verbose or not all(c.agrees for c in comparisons)
     columns: list[tuple[str, Callable[[Comparison], str | Text], bool]] = [
-        ("output", lambda c: Text(c.output), True),
+        (title, lambda c: Text(c.output), True),
         ("type", lambda c: c.dtype, verbose),
         ("grade", lambda c: Text(c.grade, style=_COLOURS[c.grade]), True),
         ("max abs", lambda c: f"{c.max_abs:.3g}", True),

@@ -9,6 +9,7 @@ from isthmus.errors import RunnerFailed
 from isthmus.types import Note, Options, Sample, Verdict
 from isthmus.verify.compare import Measure, spread_agrees
 from isthmus.verify.feeds import Feed, Feeds
+from isthmus.verify.gradients import GradientMeasures, cotangents
 from isthmus.verify.layouts import relaid
 from isthmus.verify.runners.codec import Value
 from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner
@@ -30,7 +31,8 @@ def judge(
 
     One sample is held at a time. Where the reference refuses the sizes of a sample, others are tried; where it can
     compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
-    which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread.
+    which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread. With
+    ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train.
 
     Raises ``RunnerFailed`` where a process dies, or where the reference runs on none of the inputs.
     """
@@ -57,6 +59,7 @@ class _Session:
     """Each further variant of the reference against its default."""
     random: frozenset[str] = frozenset()
     refused: int = 0
+    gradients: GradientMeasures | None = None
 
     def take(self, attempts: Iterable[Feed], level: int) -> int:
         """Judge one sample; returns the level of sizes that the reference took."""
@@ -82,6 +85,8 @@ class _Session:
             return feed.level
         for variant, expected in outputs.items():
             self._compare(self.measures.setdefault(variant, {}), expected, made)
+        if self.options.trainable and self.reference.trains and self.candidate.trains:
+            self._compare_gradients(feed, given, outputs[DEFAULT])
         return feed.level
 
     def verdict(self, notes: Sequence[Note]) -> Verdict:
@@ -89,8 +94,11 @@ class _Session:
         comparisons = tuple(measure.result() for measure in self.measures[best].values())
         self._note_single_sizes()
         self._note_empty_proofs(self.measures[best].values())
+        self._note_gradients()
         label = self.reference.name if best == DEFAULT else f"{self.reference.name} ({best})"
-        return Verdict(comparisons, tuple(self.samples), label, self.candidate.name, (*notes, *self.notes))
+        gradients = self.gradients.results() if self.gradients is not None else ()
+        told = (*notes, *self.notes)
+        return Verdict(comparisons, tuple(self.samples), label, self.candidate.name, told, gradients)
 
     def _referenced(self, attempts: Iterable[Feed]) -> tuple[Feed, dict[str, Outputs]] | None:
         """The first attempt that the reference takes; None where it took an earlier sample and takes no other."""
@@ -148,6 +156,42 @@ class _Session:
         for name in made:
             if name not in expected:
                 measures.setdefault(name, Measure(name)).condemn("the reference has no such output")
+
+    def _compare_gradients(self, feed: Feed, given: Mapping[str, Value], outputs: Outputs) -> None:
+        """The same loss over both: the reference's floating outputs, weighted."""
+        weights = cotangents(outputs, self.options.seed, feed.index, self.random)
+        if not weights:
+            return
+        try:
+            expected = self.reference.gradients(feed.values, weights)
+        except ModelRaised as error:
+            text = f"the reference's own gradients cannot be computed: {_shortened(error.message)}"
+            self.notes.append(Note("gradients", text))
+            return
+        if self.gradients is None:
+            self.gradients = GradientMeasures(self.tolerance, exactly=self.options.atol is not None)
+        weighted = relaid(weights, self.options.output_layouts)
+        try:
+            made = self.candidate.gradients(given, weighted)
+        except ModelRaised as error:
+            reason = _shortened(error.message)
+            self.gradients.condemn(expected, f"the result's gradients cannot be computed: {reason}")
+            return
+        self.gradients.add(expected, made)
+
+    def _note_gradients(self) -> None:
+        """What was asked of gradients and could not be had, and what has no partner."""
+        if not self.options.trainable:
+            return
+        fixed = [side.name for side in (self.reference, self.candidate) if not side.trains]
+        if fixed:
+            sides = " and ".join(dict.fromkeys(fixed))
+            text = f"{sides}: no gradients can be had there, so only outputs were compared"
+            self.notes.append(Note("gradients", text))
+        elif self.gradients is not None:
+            self.notes += self.gradients.notes()
+            if not self.gradients.measures:
+                self.notes.append(Note("gradients", f"{self.reference.name} has no parameter that is trained"))
 
     def _condemn(self, outputs: Mapping[str, Outputs], detail: str) -> None:
         for variant, expected in outputs.items():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar, cast
 
 import numpy as np
 
 from isthmus.errors import UsageError
 from isthmus.verify.runners.codec import Value
 
+V = TypeVar("V", bound=Value)
 
-def relaid(values: Mapping[str, Value], layouts: Mapping[str, str], *, back: bool = False) -> Mapping[str, Value]:
+
+def relaid(values: Mapping[str, V], layouts: Mapping[str, str], *, back: bool = False) -> Mapping[str, V]:
     """Named values with the asked ones moved from channels first to ``layouts[name]``, or ``back`` from it.
 
     A layout is a word such as ``NHWC``, ``NCHW``, ``NDHWC`` or ``NWC``: N first, C where the channels stand.
@@ -20,7 +23,7 @@ def relaid(values: Mapping[str, Value], layouts: Mapping[str, str], *, back: boo
     return {name: _moved(name, value, layouts.get(name), back) for name, value in values.items()}
 
 
-def _moved(name: str, value: Value, layout: str | None, back: bool) -> Value:
+def _moved(name: str, value: V, layout: str | None, back: bool) -> V:
     if layout is None or not isinstance(value, np.ndarray):
         return value
     if value.ndim != len(layout) or "C" not in layout.upper():
@@ -29,4 +32,5 @@ def _moved(name: str, value: Value, layout: str | None, back: bool) -> Value:
             hint="name each axis by one letter, the channels by C",
         )
     first, there = 1, layout.upper().index("C")
-    return np.moveaxis(value, there, first) if back else np.moveaxis(value, first, there)
+    moved = np.moveaxis(value, there, first) if back else np.moveaxis(value, first, there)
+    return cast(V, moved)

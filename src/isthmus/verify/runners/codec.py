@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -79,6 +79,25 @@ def load(path: Path) -> dict[str, Value]:
             return {name: _decode(entry, archive) for name, entry in manifest.items()}
     except ValueError as error:
         raise UnsafeInput(f"{path.name} holds a pickled object: {error}") from error
+
+
+class Archive(Mapping[str, Value]):
+    """What ``save`` wrote, each value read from the file when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with np.load(path, allow_pickle=False) as archive:
+            self._manifest: dict[str, Any] = json.loads(archive["manifest"].tobytes())
+
+    def __getitem__(self, name: str) -> Value:
+        with np.load(self._path, allow_pickle=False) as archive:
+            return _decode(self._manifest[name], archive)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._manifest)
+
+    def __len__(self) -> int:
+        return len(self._manifest)
 
 
 def _encode(value: Value, arrays: dict[str, Array]) -> Any:

@@ -18,7 +18,8 @@ from typing import IO, Any, Literal
 from isthmus.errors import RunnerFailed
 from isthmus.types import Signature
 from isthmus.verify.runners import codec, protocol
-from isthmus.verify.runners.codec import Value
+from isthmus.verify.runners.codec import Array, Value
+from isthmus.verify.runners.gradients import Gradients
 from isthmus.verify.runners.protocol import DEFAULT
 
 RunnerKind = Literal["onnx", "torch", "tensorflow"]
@@ -71,6 +72,7 @@ class ProcessRunner:
             raise
         self.signature: Signature = protocol.signature_from(answer["signature"])
         self.variants: tuple[str, ...] = tuple(answer["variants"])
+        self.trains: bool = answer["trains"]
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
         """Outputs by name. ``ModelRaised`` where the model refuses these inputs, ``RunnerFailed`` where it dies."""
@@ -85,6 +87,21 @@ class ProcessRunner:
         finally:
             given.unlink(missing_ok=True)
             made.unlink(missing_ok=True)
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        """Gradients by weight, which are read from a file as they are asked for, until the next are computed."""
+        folder = Path(self._folder.name)
+        given, weights, made = folder / "given.npz", folder / "cotangents.npz", folder / "gradients.npz"
+        made.unlink(missing_ok=True)
+        try:
+            codec.save(given, feeds)
+            codec.save(weights, cotangents)
+            request = {"do": "gradients", "feeds": str(given), "cotangents": str(weights), "outputs": str(made)}
+            answer = self._ask(request, "computing gradients")
+            return Gradients(codec.Archive(made), answer["tied"])
+        finally:
+            given.unlink(missing_ok=True)
+            weights.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the process and all that it started, and remove its files. May be called twice."""

@@ -18,7 +18,8 @@ from isthmus.errors import (
     UsageError,
 )
 from isthmus.types import Blocker, Signature, TensorSpec
-from isthmus.verify.runners.codec import Value
+from isthmus.verify.runners.codec import Array, Value
+from isthmus.verify.runners.gradients import Gradients
 
 DEFAULT = "default"
 """The variant that every runner has: the model as its framework runs it when left alone."""
@@ -48,11 +49,29 @@ class Loaded(Protocol):
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]: ...
 
 
+class Differentiable(Loaded, Protocol):
+    """A ``Loaded`` model whose framework computes gradients.
+
+    The loss is the sum of the outputs times ``cotangents``, by name; the model is as it is in ``run``.
+    """
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients: ...
+
+
 class Runner(Loaded, Protocol):
-    """A ``Loaded`` model that the judge can call, here or in a process of its own, and must close."""
+    """A ``Loaded`` model that the judge can call, here or in a process of its own, and must close.
+
+    ``trains`` tells whether it is ``Differentiable`` too; ``gradients`` may be called only then, and what it returns
+    holds until it is called again.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def trains(self) -> bool: ...
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients: ...
 
     def close(self) -> None: ...
 
@@ -61,21 +80,34 @@ class Runner(Loaded, Protocol):
 class LiveRunner:
     """A model that lives in the caller's own process, where it cannot be shipped elsewhere.
 
-    ``calls`` maps each variant to a function from named arrays to named outputs; ``default`` comes first. What
-    Python code raises on inputs that it does not take becomes ``ModelRaised``, as a worker would have it.
+    ``calls`` maps each variant to a function from named arrays to named outputs; ``default`` comes first.
+    ``gradient`` is there where gradients can be had. What Python code raises on inputs that it does not take becomes
+    ``ModelRaised``, as a worker would have it.
     """
 
     name: str
     signature: Signature
     calls: Mapping[str, Callable[[dict[str, Value]], Mapping[str, Value]]] = field(repr=False)
+    gradient: Callable[[dict[str, Value], Mapping[str, Array]], Gradients] | None = field(default=None, repr=False)
 
     @property
     def variants(self) -> tuple[str, ...]:
         return tuple(self.calls)
 
+    @property
+    def trains(self) -> bool:
+        return self.gradient is not None
+
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
         try:
             return dict(self.calls[variant](dict(feeds)))
+        except _REFUSALS as error:
+            raise ModelRaised(f"{type(error).__name__}: {error}") from error
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        assert self.gradient is not None
+        try:
+            return self.gradient(dict(feeds), cotangents)
         except _REFUSALS as error:
             raise ModelRaised(f"{type(error).__name__}: {error}") from error
 

@@ -12,7 +12,8 @@ import numpy as np
 from isthmus.errors import InvalidModel, Unsupported, UsageError
 from isthmus.types import Blocker, Dim, Signature, TensorSpec
 from isthmus.verify.runners import codec
-from isthmus.verify.runners.codec import Value
+from isthmus.verify.runners.codec import Array, Value
+from isthmus.verify.runners.gradients import Gradients, Origin, of_tensorflow
 from isthmus.verify.runners.protocol import DEFAULT, Loaded, require
 
 _TENSORFLOW = "tensorflow"
@@ -46,7 +47,9 @@ class _SavedModel:
         self._tf = tf
         self._call = self._model.signatures[_chosen(tuple(self._model.signatures), signature, source)]
         inputs = self._call.structured_input_signature[1]
-        self._keywords = {name: word for name, word in _keywords(Path(source)).items() if word in inputs}
+        record = _record(Path(source))
+        self._keywords = {n: str(w) for n, w in record.get("keywords", {}).items() if w in inputs}
+        self._origins = {name: _origin(name, held) for name, held in record.get("weights", {}).items()}
         names = {word: word for word in inputs} | {word: name for name, word in self._keywords.items()}
         self.signature = Signature(
             tuple(_spec(names[word], inputs[word]) for word in sorted(inputs)),
@@ -54,11 +57,24 @@ class _SavedModel:
         )
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        return {name: _value(output) for name, output in self._called(feeds).items()}
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        held = getattr(self._model, "parameters", {}) if self._origins else {}
+        known = {id(variable): name for name, variable in dict(held).items()}
+        trained = {
+            known.get(id(variable), variable.name.removesuffix(":0")): variable
+            for variable in self._call.trainable_variables
+        }
+        return of_tensorflow(self._tf, trained, lambda: self._called(feeds), cotangents, self._origins)
+
+    def _called(self, feeds: Mapping[str, Value]) -> Mapping[str, Any]:
         given = {
             self._keywords.get(spec.name, spec.name): self._tensor(spec, feeds[spec.name])
             for spec in self.signature.inputs
         }
-        return {name: _value(output) for name, output in self._call(**given).items()}
+        outputs: Mapping[str, Any] = self._call(**given)
+        return outputs
 
     def _tensor(self, spec: TensorSpec, value: Value) -> Any:
         if not isinstance(value, np.ndarray):
@@ -70,15 +86,21 @@ class _SavedModel:
         return self._tf.constant(value)
 
 
-def _keywords(folder: Path) -> Mapping[str, str]:
-    """The inputs that a loaded signature takes under another name, for TensorFlow cannot tell theirs from others'."""
+def _record(folder: Path) -> Mapping[str, Any]:
+    """What Isthmus left in a SavedModel of its own: ``keywords``, the inputs that a loaded signature takes under
+    another name, for TensorFlow cannot tell theirs from others'; ``weights``, how those of the source are stored."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record: Mapping[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise InvalidModel(f"{folder.name}/{_RECORD} is no JSON") from error
-    return {str(name): str(word) for name, word in record.get("keywords", {}).items()}
+    return record
+
+
+def _origin(name: str, stored: Mapping[str, Any]) -> Origin:
+    perm, shape = stored.get("perm"), stored.get("source_shape")
+    return Origin(name, tuple(perm) if perm else None, tuple(shape) if shape else None)
 
 
 def _chosen(names: tuple[str, ...], wanted: str | None, source: str) -> str:

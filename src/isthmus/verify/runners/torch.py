@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
 from isthmus.types import CARRIED_BY_TORCH, Signature, TensorSpec
-from isthmus.verify.runners import codec
+from isthmus.verify.runners import codec, gradients
 from isthmus.verify.runners.codec import Array, Value
+from isthmus.verify.runners.gradients import ORIGINS, Gradients, Origin, origins_from
 from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
 
 SLOW_PATH = "fast path off"
@@ -42,39 +44,46 @@ def load(source: str, options: Mapping[str, Any]) -> Loaded:
     if not Path(source).is_file():
         raise InvalidModel(f"{source} is not a file, nor a package.module:factory")
     if source.endswith(".py"):
-        return _Program(torch, _from_source(Path(source)), signature, None)
+        return _Program(torch, _from_source(Path(source)), signature, None, _beside(Path(source)))
     kind = _archive_kind(Path(source))
     try:
         if kind == "torchscript":
             return _Program(torch, torch.jit.load(source, map_location="cpu").eval(), signature, None)
-        exported = torch.export.load(source)
+        told = {ORIGINS: ""}
+        exported = torch.export.load(source, extra_files=told)
     except (RuntimeError, ValueError, OSError, KeyError) as error:
         raise InvalidModel(f"torch cannot load {Path(source).name}: {error}") from error
-    return _Exported(torch, exported, signature)
+    return _Exported(torch, exported, signature, origins_from(told[ORIGINS], Path(source)))
 
 
 def live_module(
-    module: Any, call: Callable[[dict[str, Value]], Mapping[str, Value]], signature: Signature, *, name: str = ""
+    module: Any, call: Callable[[dict[str, Any]], Mapping[str, Any]], signature: Signature, *, name: str = ""
 ) -> LiveRunner:
     """A module of the caller's process as a runner.
 
-    ``call`` goes from named arrays to named outputs through ``module``. Here it runs in eval mode without
-    gradients, with torch's attention fast path on and, where the module has such attention, also off; the
-    module's training flags, buffers aside, are as they were afterwards.
+    ``call`` goes from named tensors to named tensors through ``module``. Here it runs in eval mode, without gradients
+    unless these are asked for, with torch's attention fast path on and, where the module has such attention, also
+    off; the module's training flags, buffers aside, are as they were afterwards.
     """
     torch = require("torch", _NEED)
 
     def runner(fast: bool) -> Callable[[dict[str, Value]], Mapping[str, Value]]:
         def run(feeds: dict[str, Value]) -> Mapping[str, Value]:
             with evaluating(torch, module), fast_path(torch, fast), torch.no_grad():
-                return call(feeds)
+                outputs = call({name: to_torch(array) for name, array in feeds.items()})
+                return {name: to_numpy(leaf) for name, leaf in outputs.items()}
 
         return run
+
+    def gradient(feeds: dict[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        with evaluating(torch, module), fast_path(torch, False), torch.enable_grad():
+            outputs = call({name: to_torch(array) for name, array in feeds.items()})
+            return _gradients(torch, module, outputs, cotangents)
 
     ways = {DEFAULT: runner(True)}
     if has_fast_path(torch, module):
         ways[SLOW_PATH] = runner(False)
-    return LiveRunner(name or type(module).__name__, signature, ways)
+    return LiveRunner(name or type(module).__name__, signature, ways, gradient)
 
 
 def to_torch(value: Value) -> Any:
@@ -159,8 +168,16 @@ def evaluating(torch: Any, module: Any) -> Iterator[None]:
 class _Program:
     """A module or a TorchScript function, called by the names of its parameters."""
 
-    def __init__(self, torch: Any, module: Any, signature: Signature | None, in_spec: str | None) -> None:
+    def __init__(
+        self,
+        torch: Any,
+        module: Any,
+        signature: Signature | None,
+        in_spec: str | None,
+        origins: Mapping[str, Origin] = MappingProxyType({}),
+    ) -> None:
         self._torch = torch
+        self._origins = origins
         self._module = module
         self._pytree = torch.utils._pytree
         self._in_spec = self._pytree.treespec_loads(in_spec) if in_spec else None
@@ -174,11 +191,17 @@ class _Program:
         return self._signature
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        with self._torch.no_grad(), fast_path(self._torch, variant != SLOW_PATH):
+            return outputs_of(self._called(feeds), self._signature)
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        with self._torch.enable_grad(), fast_path(self._torch, False):
+            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._origins)
+
+    def _called(self, feeds: Mapping[str, Value]) -> dict[str, Any]:
         leaves = {spec.name: to_torch(feeds[spec.name]) for spec in self._signature.inputs}
         args, kwargs = self._arguments(leaves)
-        with self._torch.no_grad(), fast_path(self._torch, variant != SLOW_PATH):
-            output = self._module(*args, **kwargs)
-        return outputs_of(self._torch, output, self._signature if self._named else None)
+        return named_leaves(self._torch, self._module(*args, **kwargs), self._signature if self._named else None)
 
     def _arguments(self, leaves: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         if self._in_spec is not None:
@@ -194,9 +217,10 @@ class _Exported:
 
     variants = (DEFAULT,)
 
-    def __init__(self, torch: Any, exported: Any, signature: Signature | None) -> None:
+    def __init__(self, torch: Any, exported: Any, signature: Signature | None, origins: Mapping[str, Origin]) -> None:
         self._torch = torch
         self._module = exported.module()
+        self._origins = origins
         self._pytree = torch.utils._pytree
         self._in_spec = exported.call_spec.in_spec
         inputs = torch.export.graph_signature
@@ -212,34 +236,51 @@ class _Exported:
             )
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        with self._torch.no_grad():
+            return outputs_of(self._called(feeds), self.signature)
+
+    def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
+        with self._torch.enable_grad():
+            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._origins)
+
+    def _called(self, feeds: Mapping[str, Value]) -> dict[str, Any]:
         given = iter([to_torch(feeds[spec.name]) for spec in self.signature.inputs])
         leaves = [constant[0] if constant else next(given) for constant in self._constants]
         args, kwargs = self._pytree.tree_unflatten(leaves, self._in_spec)
-        with self._torch.no_grad():
-            output = self._module(*args, **kwargs)
-        return outputs_of(self._torch, output, self.signature if self._named else None)
+        return named_leaves(self._torch, self._module(*args, **kwargs), self.signature if self._named else None)
 
 
-def outputs_of(torch: Any, output: Any, signature: Signature | None) -> dict[str, Value]:
-    """The tensors of a nested output as a signature declares them, or by their path in the output without one."""
-    if signature is None:
-        return named_leaves(torch, output, None)
-    made = named_leaves(torch, output, [spec.name for spec in signature.outputs])
-    return {spec.name: as_declared(np.asarray(made[spec.name]), spec.dtype) for spec in signature.outputs}
+def _gradients(
+    torch: Any,
+    module: Any,
+    outputs: Mapping[str, Any],
+    cotangents: Mapping[str, Array],
+    origins: Mapping[str, Origin] = MappingProxyType({}),
+) -> Gradients:
+    """The gradients of the sum of ``outputs`` times ``cotangents`` by ``module``'s parameters that require them."""
+    weights = {name: to_torch(array) for name, array in cotangents.items()}
+    return gradients.of_torch(torch, module, outputs, weights, to_numpy, origins)
 
 
-def named_leaves(torch: Any, output: Any, names: Sequence[str] | None) -> dict[str, Value]:
-    """The tensors of a nested output in pytree order, by ``names`` or, without, by their path in the output.
+def outputs_of(leaves: Mapping[str, Any], signature: Signature) -> dict[str, Value]:
+    """Named leaves of an output as arrays, in the element types that a signature declares."""
+    declared = {spec.name: spec.dtype for spec in signature.outputs}
+    return {name: as_declared(to_numpy(leaf), declared.get(name, "")) for name, leaf in leaves.items()}
+
+
+def named_leaves(torch: Any, output: Any, signature: Signature | None) -> dict[str, Any]:
+    """The tensors of a nested output in pytree order, by a signature's names or, without, by their path.
 
     A lone tensor without a name is called ``output``.
     """
+    names = None if signature is None else [spec.name for spec in signature.outputs]
     paths, _ = torch.utils._pytree.tree_flatten_with_path(output)
     leaves = [(path, leaf) for path, leaf in paths if isinstance(leaf, torch.Tensor | int | float)]
     if names is None:
         names = [_path_name(path) or "output" for path, _ in leaves]
     if len(names) != len(leaves):
         raise UsageError(f"the model gives {len(leaves)} tensors where {len(names)} outputs are named")
-    return {name: to_numpy(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+    return {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}
 
 
 def _path_name(path: Sequence[Any]) -> str:
@@ -298,6 +339,14 @@ def _from_source(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.load_model()
+
+
+def _beside(path: Path) -> Mapping[str, Origin]:
+    """What the weights beside a written source tell of where each comes from."""
+    weights = path.with_suffix(".safetensors")
+    safetensors = require("safetensors", "the weights are in that format")
+    with safetensors.safe_open(weights, framework="pt") as file:
+        return origins_from((file.metadata() or {}).get(ORIGINS, ""), weights)
 
 
 def _from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:

@@ -7,12 +7,15 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from isthmus.errors import IsthmusError, RunnerFailed, UsageError
 from isthmus.verify.runners import codec, protocol
+from isthmus.verify.runners.codec import Value
+from isthmus.verify.runners.gradients import Gradients
 from isthmus.verify.runners.protocol import Loaded, ModelRaised
 
 KINDS = ("onnx", "torch", "tensorflow")
@@ -36,7 +39,7 @@ class _Worker:
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            result = self._load(request) if request["do"] == "load" else self._run(request)
+            result = _ANSWERS[request["do"]](self, request)
         except IsthmusError as error:
             return {"error": protocol.plain_error(error)}
         except Exception as error:  # noqa: BLE001 - the outermost frame: whatever a framework raises is an answer
@@ -57,17 +60,36 @@ class _Worker:
         return {
             "signature": protocol.plain_signature(loaded.signature),
             "variants": list(loaded.variants),
+            "trains": hasattr(loaded, "gradients"),
         }
 
     def _run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        loaded, feeds = self._fed(request)
+        codec.save(Path(request["outputs"]), loaded.run(feeds, request["variant"]))
+        return {}
+
+    def _gradients(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        loaded, feeds = self._fed(request)
+        if not hasattr(loaded, "gradients"):
+            raise UsageError("this framework computes no gradients")
+        made: Gradients = loaded.gradients(feeds, codec.load(Path(request["cotangents"])))
+        codec.save(Path(request["outputs"]), made.values)
+        return {"tied": dict(made.tied)}
+
+    def _fed(self, request: Mapping[str, Any]) -> tuple[Loaded, dict[str, Value]]:
+        """The model, and inputs that are all that it needs."""
         if self._loaded is None:
             raise RunnerFailed("asked to run before a model was loaded")
         feeds = codec.load(Path(request["feeds"]))
         lacking = [spec.name for spec in self._loaded.signature.inputs if spec.name not in feeds]
         if lacking:
             raise UsageError(f"the model needs {_listed(lacking)} and was fed {_listed(feeds)}")
-        codec.save(Path(request["outputs"]), self._loaded.run(feeds, request["variant"]))
-        return {}
+        return self._loaded, feeds
+
+
+_ANSWERS: Mapping[str, Callable[[_Worker, Mapping[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {"load": _Worker._load, "run": _Worker._run, "gradients": _Worker._gradients}
+)
 
 
 def peak_rss() -> int:

@@ -17,6 +17,7 @@ from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
 from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.names import identifier, unique
+from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.weights import held_dtype
 from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
@@ -39,7 +40,8 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
         return recorded
     program, notes = exported(recorded)
     with _quiet():
-        torch.export.save(program, path)
+        told = origins(recorded.hub.graph.initializers, recorded.stored)
+        torch.export.save(program, path, extra_files={ORIGINS: told})
     return Recorded(recorded.hub.with_(notes=(*recorded.hub.notes, *notes)), recorded.module, recorded.stored)
 
 

@@ -17,6 +17,7 @@ from isthmus.types import Options
 from isthmus.writers.torch.classes import Written, input_comments, written
 from isthmus.writers.torch.forward import WIDTH
 from isthmus.writers.torch.names import identifier, unique
+from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.spell import is_helper, quoted
 
@@ -51,7 +52,10 @@ def write_python(hub: Hub, path: Path | None, *, options: Options | None = None)
 
 
 def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> None:
-    """The state dict and the constants that stand in no source line, as safetensors."""
+    """The state dict and the constants that stand in no source line, as safetensors.
+
+    Its metadata tells where each weight of the source is (see ``origins``).
+    """
     from safetensors.torch import save_file
 
     module = recorded.module
@@ -62,7 +66,8 @@ def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> No
         if tensor.untyped_storage().data_ptr() in held:  # the format refuses two names for one piece of memory
             tensors[name] = tensor.clone()
         held.add(tensor.untyped_storage().data_ptr())
-    save_file(tensors, path, metadata={"format": "pt"})
+    told = origins(recorded.hub.graph.initializers, recorded.stored)
+    save_file(tensors, path, metadata={"format": "pt", ORIGINS: told})
 
 
 def source(recorded: Recorded) -> tuple[str, tuple[str, ...]]:
