@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.eager.execute import execute
 
 from isthmus.readers.tensorflow.attributes import FunctionName, attribute_value
 from isthmus.readers.tensorflow.contract import op_def
@@ -36,29 +39,19 @@ def computed(node: tf.Operation, known: Sequence[np.ndarray | None]) -> list[np.
     """The outputs of the operation, called eagerly on these inputs."""
     if node.type == "Const":
         return [attribute_value(node.node_def.attr["value"])]
-    function = getattr(tf.raw_ops, node.type)
-    taken = inspect.signature(function).parameters
-    arguments: dict[str, object] = {}
-    tensors = iter(tf.constant(array, tensor.dtype) for array, tensor in zip(known, node.inputs, strict=True))
-    attributes = node.node_def.attr
-    for arg in op_def(node.type).input_arg:
-        if arg.number_attr or arg.type_list_attr:
-            count = (
-                attributes[arg.number_attr].i if arg.number_attr else len(attributes[arg.type_list_attr].list.type)
-            )
-            arguments[arg.name] = [next(tensors) for _ in range(count)]
-        else:
-            arguments[arg.name] = next(tensors)
-    arguments |= {
-        name: _raw(attribute_value(value))
-        for name, value in attributes.items()
-        if name in taken and name not in arguments
-    }
+    tensors = [tf.constant(array, tensor.dtype) for array, tensor in zip(known, node.inputs, strict=True)]
+    attributes = [(name, _raw(value)) for name, value in node.node_def.attr.items() if not name.startswith("_")]
     with tf.init_scope():
-        result = function(**arguments)
+        # by the operator's own name: the Python functions rename and reorder what they take
+        result = execute(node.type, len(node.outputs), tensors, tuple(chain(*attributes)), context.context())
     results = list(result) if isinstance(result, (tuple, list)) else [result]
     return [np.asarray(tensor.numpy()) for tensor in results]
 
 
-def _raw(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+def _raw(value: Any) -> Any:
+    """An AttrValue as eager execution takes it."""
+    kind = value.WhichOneof("value")
+    if kind == "list":
+        name, values = next(((field.name, values) for field, values in value.list.ListFields()), ("", ()))
+        return [tf.TensorShape(item) if name == "shape" else item for item in values]
+    return tf.TensorShape(value.shape) if kind == "shape" else getattr(value, kind)

@@ -1,0 +1,24 @@
+"""Padding."""
+
+from __future__ import annotations
+
+from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.ops._mirror import edges_of, mirrored
+
+table = Reads()
+read = table.read
+
+
+@read("Pad")
+def pad(op, x, paddings: Host):
+    return op.Pad(x, edges_of(op, paddings))
+
+
+@read("PadV2")
+def pad_with(op, x, paddings: Host, value):
+    return op.Pad(x, edges_of(op, paddings), value)
+
+
+@read("MirrorPad")
+def mirror_pad(op, c, x, paddings: Host, *, mode):
+    return mirrored(op, x, paddings, c.rank(), mode)
