@@ -15,6 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt tensorflow-cpu -e '.[torch,onnx,dev]'
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --no-deps tf_keras
 	touch $@
 
 demo: $(READY)

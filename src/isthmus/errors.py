@@ -57,6 +57,7 @@ class FrameworkMissing(IsthmusError):
 
     def __init__(self, framework: str, need: str) -> None:
         extra = {"tensorflow": "tensorflow", "torch": "torch", "onnxruntime": "onnx", "onnxscript": "torch"}
+        extra |= {"tf_keras": "keras2"}
         self.framework = framework
         hint = f"pip install 'isthmus[{extra[framework]}]'" if framework in extra else f"pip install {framework}"
         super().__init__(f"{framework} is not installed, and {need}", hint=hint)

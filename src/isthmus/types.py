@@ -98,6 +98,7 @@ class Options:
     rtol: float | Mapping[str, float] | None = None
     overwrite: bool = False
     trust_pickle: bool = False
+    custom_objects: tuple[str, ...] = ()
     timeout: float = 600.0
 
 
@@ -238,8 +239,8 @@ class Verdict:
     reference: str
     candidate: str
     notes: tuple[Note, ...] = ()
-
     gradients: tuple[Comparison, ...] = ()
+
     def __bool__(self) -> bool:
         return bool(self.comparisons) and all(c.agrees for c in (*self.comparisons, *self.gradients))
 

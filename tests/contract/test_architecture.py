@@ -21,9 +21,10 @@ MAY_USE = {
     "hub": {"types", "errors"},
     "lower": {"types", "errors", "hub"},
     "passes": {"types", "errors", "hub", "lower"},
-    "readers": {"types", "errors", "hub", "lower", "passes"},
+    "opening": {"types", "errors"},
+    "readers": {"types", "errors", "hub", "lower", "passes", "opening"},
     "writers": {"types", "errors", "hub", "lower", "passes"},
-    "verify.runners": {"types", "errors"},
+    "verify.runners": {"types", "errors", "opening"},
     "verify": {"types", "errors", "hub", "lower", "passes", "verify.runners"},
     "report": {"types", "errors", "doctor"},
     "source": {"types", "errors"},
@@ -31,8 +32,11 @@ MAY_USE = {
     "doctor": {"types", "errors"},
     "shapes": {"types", "errors"},
     "roads": {"types", "errors", "hub", "readers", "writers", "source", "doctor"},
-    "judging": {"types", "errors", "hub", "readers", "verify", "verify.runners", "source", "shapes", "roads"},
-    "inspection": {"types", "errors", "hub", "readers", "source", "roads"},
+    "judging": {
+        *("types", "errors", "hub", "opening", "readers", "verify", "verify.runners"),
+        *("source", "shapes", "roads"),
+    },
+    "inspection": {"types", "errors", "hub", "opening", "readers", "source", "roads"},
     "api": {
         *("types", "errors", "hub", "verify", "source", "target"),
         *("shapes", "doctor", "roads", "judging", "inspection"),
@@ -41,11 +45,12 @@ MAY_USE = {
     "__init__": {"api", "types", "errors"},
     "__main__": {"cli"},
 }
-OWN_FOLDERS = ("readers/torch", "readers/tensorflow", "writers/tensorflow", "writers/torch")
+OWN_FOLDERS = ("opening", "readers/torch", "readers/tensorflow", "writers/tensorflow", "writers/torch")
 """Whose modules may import their framework at the top, since only they themselves are imported late."""
 FRAMEWORKS = {"torch", "tensorflow", "keras", "onnxruntime", "onnxscript", "tf_keras"}
 HOMES = {
     "readers/torch": {"torch", "onnxscript"},
+    "opening": {"tensorflow", "keras", "tf_keras"},
     "readers/tensorflow": {"tensorflow", "keras", "tf_keras"},
     "writers/tensorflow": {"tensorflow"},
     "writers/torch": {"torch"},

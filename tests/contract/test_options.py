@@ -28,6 +28,7 @@ def test_the_defaults_of_the_flags_are_the_defaults_of_the_fields() -> None:
 def test_flags_arrive_in_their_fields() -> None:
     line = "convert a.onnx b --opset 20 --trainable --signature s --input-layouts x:NHWC --no-verify --samples 5"
     line += " --seed 7 --atol 1e-3 --rtol y:1e-2,z:0.5 --overwrite --trust-pickle --timeout 9 --dtype float16"
+    line += " --custom-objects nets:Swish --custom-objects nets:Layer"
     assert options(build_parser().parse_args(line.split())) == Options(
         opset=20,
         dtype="float16",
@@ -41,6 +42,7 @@ def test_flags_arrive_in_their_fields() -> None:
         rtol={"y": 1e-2, "z": 0.5},
         overwrite=True,
         trust_pickle=True,
+        custom_objects=("nets:Swish", "nets:Layer"),
         timeout=9.0,
     )
 

@@ -43,7 +43,16 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--inputs", type=Path, metavar="FILE.npz", help="arrays by input name")
     group.add_argument("--signature", help="which signature of the source (default: serving_default)")
-    group.add_argument("--trust-pickle", action="store_true", help="let pickles run code: only for files you made")
+    group.add_argument(
+        "--trust-pickle", action="store_true", help="let pickles and Lambda layers run code: only for files you made"
+    )
+    group.add_argument(
+        "--custom-objects",
+        metavar="package.module:Name",
+        action="append",
+        default=[],
+        help="a class or function that a Keras file needs; may be given several times",
+    )
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +83,8 @@ def options(arguments: argparse.Namespace) -> Options:
     taken: dict[str, Any] = {field.name: given[field.name] for field in fields(Options) if field.name in given}
     if "no_verify" in given:
         taken["verify"] = not given["no_verify"]
+    if "custom_objects" in taken:
+        taken["custom_objects"] = tuple(taken["custom_objects"])
     for name in ("atol", "rtol"):
         if name in taken:
             taken[name] = _tolerance(FLAGS[name], taken[name])

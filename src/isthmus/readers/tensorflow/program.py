@@ -8,7 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from isthmus.opening.function import Variable
 from isthmus.types import Dim, Note
+
+__all__ = ["Port", "Program", "Variable"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,6 @@ class Port:
     name: str
     tensor: tf.Tensor
     shape: tuple[Dim, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Variable:
-    """What a resource holds: its name in the source, whether it trains, and the object that gives its value."""
-
-    name: str
-    trainable: bool
-    value: Any
-    """A ``tf.Variable``, an eager tensor or an array; read when the weights are written, not before."""
 
 
 @dataclass(frozen=True)
@@ -51,5 +44,7 @@ class Program:
     road: str
     notes: tuple[Note, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Nodes of the graph's functions, as ``function/node``, that hold a weight: its name."""
     keeps: tuple[Any, ...] = ()
     """What must stay alive while the graph is read."""

@@ -76,10 +76,15 @@ def _captured(op: Builder, name: str, thing: Any) -> Bound:
 
 
 def _held(op: Builder, variable: Variable) -> Bound:
-    """A variable as the graph knows it: a handle, or its value itself, as TensorFlow 1 has it."""
-    role = "parameter" if variable.trainable else "buffer"
-    value = op.initializer(_tensor_of(variable), variable.name, role=role)
-    return VariableHandle(variable, value)
+    """A variable as the graph knows it: a handle, or the value itself, as TensorFlow 1 has it."""
+    value = op.initializer(_tensor_of(variable), variable.name, role="parameter" if variable.trainable else "buffer")
+    if variable.shape is not None:
+        stored = [int(size) for size in variable.value.shape]
+        axes = variable.perm or range(len(stored))
+        value = op.Reshape(value, [stored[list(axes).index(axis)] for axis in range(len(stored))], allowzero=1)
+    if variable.perm:
+        value = op.Transpose(value, perm=variable.perm)
+    return value if variable.is_reference else VariableHandle(variable, value)
 
 
 def _tensor_of(variable: Variable) -> ir.TensorProtocol:
@@ -91,10 +96,19 @@ def _tensor_of(variable: Variable) -> ir.TensorProtocol:
 
     def value() -> ir.TensorProtocol:
         held = variable.value
-        return ir.tensor(np.asarray(held.numpy() if hasattr(held, "numpy") else held))
+        return ir.tensor(_as_in_source(np.asarray(held.numpy() if hasattr(held, "numpy") else held), variable))
 
-    shape = ir.Shape([int(dim) for dim in variable.value.shape])
+    sizes = [int(dim) for dim in variable.value.shape]
+    if variable.perm:
+        sizes = [sizes[variable.perm.index(axis)] for axis in range(len(sizes))]
+    shape = ir.Shape(sizes if variable.shape is None else variable.shape)
     return ir.LazyTensor(value, dtype=dtype, shape=shape, name=variable.name)
+
+
+def _as_in_source(array: np.ndarray, variable: Variable) -> np.ndarray:
+    """The value in the order of axes that the weight had before it came to this source."""
+    array = array.transpose(np.argsort(variable.perm)) if variable.perm else array
+    return array if variable.shape is None else array.reshape(variable.shape)
 
 
 def _return(op: Builder, names: Sequence[str], ports: Sequence[Port], outputs: Sequence[Bound]) -> None:

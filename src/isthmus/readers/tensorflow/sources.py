@@ -2,60 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from isthmus.errors import UsageError
-from isthmus.readers.tensorflow.program import Port, Program, Variable
+from isthmus.opening.function import Opened, Variable
+from isthmus.opening.graphs import OpenedGraph
+from isthmus.opening.source import open_source
+from isthmus.readers.tensorflow.modules import learned_scopes
+from isthmus.readers.tensorflow.program import Port, Program
 from isthmus.types import Options
 
 
 def open_program(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Program:
     """Open ``source``. Raises what :func:`isthmus.readers.tensorflow.read_tensorflow` says."""
-    if isinstance(source, (str, Path)):
-        model = tf.saved_model.load(str(source))
-        return of_function(
-            model.signatures[options.signature or "serving_default"], Path(source).name, "saved_model", (model,)
-        )
-    if hasattr(source, "get_concrete_function"):
-        source = source.get_concrete_function()
-    if hasattr(source, "structured_input_signature"):
-        return of_function(source, "function", "tensorflow.function", ())
-    raise UsageError(f"{type(source).__name__} is not a TensorFlow model that can be read")
-
-
-def of_function(function: Any, name: str, kind: str, keeps: tuple[Any, ...]) -> Program:
-    """A ConcreteFunction as a program."""
-    captured = dict(zip((t.name for t in function.graph.internal_captures), function.captured_inputs, strict=True))
-    by_handle = {id(v.handle): v for v in function.graph.variables}
-    variables = {id(v.handle): v for v in function.variables}
-    captures = {key: _captured(value, {**by_handle, **variables}) for key, value in captured.items()}
-    free = [tensor for tensor in function.inputs if tensor.name not in captures]
-    inputs = tuple(Port(t.op.name, t, _shape(t)) for t in free)
-    outputs = function.structured_outputs
-    named = (
-        outputs if isinstance(outputs, dict) else {f"output_{i}": t for i, t in enumerate(tf.nest.flatten(outputs))}
+    opened = open_source(
+        str(source) if isinstance(source, Path) else source,
+        inputs,
+        dynamic_shapes,
+        signature=options.signature,
+        custom=options.custom_objects,
+        trust=options.trust_pickle,
     )
-    flat = list(tf.nest.flatten(function.structured_outputs))
-    ports = tuple(
-        Port(key, tensor)
-        for key, tensor in zip(sorted(named) if isinstance(outputs, dict) else named, function.outputs, strict=False)
+    return _of_graph(opened) if isinstance(opened, OpenedGraph) else _of_function(opened)
+
+
+def _of_function(opened: Opened) -> Program:
+    """A function as a program: its graph, and what its captured placeholders stand for."""
+    concrete, scopes = opened.traced()
+    graph = concrete.graph
+    weights = opened.weights(concrete)
+    captured = dict(zip((t.name for t in graph.internal_captures), concrete.captured_inputs, strict=True))
+    captures = {name: weights.get(id(value), value) for name, value in captured.items()}
+    free = [tensor for tensor in concrete.inputs if tensor.name not in captures]
+    places = opened.places or range(len(opened.inputs))
+    outputs = opened.outputs(_returned(concrete))
+    if not outputs:
+        raise UsageError(f"{opened.name} returns nothing")
+    return Program(
+        graph=graph,
+        inputs=tuple(Port(i.name, free[place], i.dims) for i, place in zip(opened.inputs, places, strict=True)),
+        outputs=tuple(Port(name, tensor) for name, tensor in outputs),
+        captures=captures,
+        name=opened.name,
+        kind=opened.kind,
+        road=opened.road,
+        notes=opened.notes,
+        modules=scopes or learned_scopes(graph, {k: v for k, v in captures.items() if isinstance(v, Variable)}),
+        constants=opened.constants,
+        keeps=(concrete, opened),
     )
-    del flat
-    return Program(function.graph, inputs, ports, captures, name, kind, "tf.function", keeps=(function, *keeps))
 
 
-def _captured(value: Any, variables: dict[int, Any]) -> Any:
-    variable = variables.get(id(value))
-    if variable is None:
-        return value
-    return Variable(variable.name.removesuffix(":0"), bool(variable.trainable), variable)
+def _returned(concrete: Any) -> Any:
+    """What a function returns, its leaves the tensors of its graph."""
+    tensors: Iterator[tf.Tensor] = iter(concrete.outputs)
+    return tf.nest.map_structure(lambda leaf: None if leaf is None else next(tensors), concrete.structured_outputs)
 
 
-def _shape(tensor: Any) -> tuple[Any, ...] | None:
-    if tensor.shape.rank is None:
-        return None
-    name = tensor.op.name
-    return tuple(d if d is not None else "batch" if i == 0 else f"{name}_dim_{i}" for i, d in enumerate(tensor.shape))
+def _of_graph(opened: OpenedGraph) -> Program:
+    """A graph of TensorFlow 1 as a program: the operations that hold variables and tables stand for these."""
+    captures: dict[str, Any] = {
+        f"{node}:0": Variable(node, stored.trainable, stored, is_reference=stored.is_reference)
+        for node, stored in opened.variables.items()
+    }
+    captures |= {f"{node}:0": table for node, table in opened.tables().items()}
+    ports = zip(opened.inputs, opened.input_tensors, strict=True)
+    return Program(
+        graph=opened.graph,
+        inputs=tuple(Port(i.name, tensor, i.dims) for i, tensor in ports),
+        outputs=tuple(Port(name, tensor) for name, tensor in opened.outputs),
+        captures=captures,
+        name=opened.name,
+        kind=opened.kind,
+        road="tf.Graph",
+        keeps=(opened,),
+    )

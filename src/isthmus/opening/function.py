@@ -1,0 +1,93 @@
+"""``Opened``: a TensorFlow computation as a function of named tensors, which can be called and traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from isthmus.errors import Unsupported
+from isthmus.types import Blocker, Dim, Note
+
+Scopes = Mapping[str, str]
+"""Scopes of the traced graph → paths of the layers that opened them."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input as the user sees it. ``dims`` names its free dimensions, and is None where the rank is unknown."""
+
+    name: str
+    spec: tf.TensorSpec
+    dims: tuple[Dim, ...] | None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of the source: its name there, whether it trains, and the object that holds its value.
+
+    Where Isthmus wrote the source, the variable holds what an earlier one had in another order of axes: transposed by
+    ``perm`` (of that one's axes), out of ``shape``. ``is_reference`` marks a variable of TensorFlow 1 whose tensor is
+    the value itself, and no handle.
+    """
+
+    name: str
+    trainable: bool
+    value: Any
+    perm: tuple[int, ...] = ()
+    shape: tuple[int, ...] | None = None
+    is_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The entries of a lookup table: one array of keys, one of values."""
+
+    keys: Any
+    values: Any
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to be called or traced.
+
+    ``call`` takes one tensor an input, in their order, and runs the model as its framework does when left alone.
+    ``outputs`` names the tensors of what it returned, in order. ``concrete`` is its graph where there is one already.
+    ``places`` tells which of the graph's inputs each input is, where their order is another.
+    ``weights`` names the variables by the identity of their handles, when the graph is there. ``tracing`` is open
+    while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps nodes of the graph's
+    functions, as ``function/node``, to the weights of another source that they hold.
+    """
+
+    name: str
+    kind: str
+    road: str
+    inputs: tuple[Input, ...]
+    call: Callable[..., Any] = field(repr=False)
+    outputs: Callable[[Any], list[tuple[str, Any]]] = field(repr=False)
+    concrete: Any = None
+    places: tuple[int, ...] | None = None
+    weights: Callable[[Any], Mapping[int, Variable]] = field(default=lambda concrete: {}, repr=False)
+    tracing: Callable[[], AbstractContextManager[Scopes]] = field(default=lambda: nullcontext({}), repr=False)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    keeps: tuple[Any, ...] = ()
+
+    def traced(self) -> tuple[Any, Scopes]:
+        """The graph as a ConcreteFunction, and the scopes of its layers.
+
+        Raises errors.Unsupported where the model decides by the values of tensors in Python.
+        """
+        with self.tracing() as scopes:
+            if self.concrete is not None:
+                return self.concrete, scopes
+            specs = [tf.TensorSpec(i.spec.shape, i.spec.dtype, name=f"input_{n}") for n, i in enumerate(self.inputs)]
+            function = tf.function(lambda *tensors: self.call(*tensors), autograph=False)
+            try:
+                return function.get_concrete_function(*specs), scopes
+            except tf.errors.OperatorNotAllowedInGraphError as error:
+                reason = f"its Python code looks at the values of tensors: {str(error).splitlines()[0]}"
+                raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error

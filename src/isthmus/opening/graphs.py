@@ -1,0 +1,344 @@
+"""What TensorFlow 1 saved: frozen graphs, meta graphs with checkpoints, SavedModels. A graph, and what it reads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from isthmus.errors import InvalidModel, UsageError
+from isthmus.opening.function import Input, Table
+from isthmus.opening.names import distinct
+from isthmus.opening.quiet import quiet
+from isthmus.opening.saved_models import SERVING, refuse_unknown_operators
+from isthmus.opening.shapes import inputs_of
+
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
+_TABLES = ("HashTableV2", "HashTable", "MutableHashTableV2", "MutableHashTable")
+_NO_RESULTS = frozenset({"Const", "Placeholder", "NoOp", "Assert", "PlaceholderWithDefault", "Print", *_VARIABLES})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A variable of a checkpoint: read from the file when it is wanted."""
+
+    reader: Any = field(repr=False)
+    key: str
+    trainable: bool
+    is_reference: bool
+
+    @property
+    def dtype(self) -> tf.DType:
+        return self.reader.get_variable_to_dtype_map()[self.key]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.reader.get_variable_to_shape_map()[self.key])
+
+    def numpy(self) -> Any:
+        return self.reader.get_tensor(self.key)
+
+
+@dataclass(frozen=True)
+class OpenedGraph:
+    """A graph of TensorFlow 1: its ports by name, and its variables by the names of the operations that hold them.
+
+    ``session`` opens one in which the variables and tables have their values.
+    """
+
+    name: str
+    kind: str
+    graph: tf.Graph
+    inputs: tuple[Input, ...]
+    input_tensors: tuple[tf.Tensor, ...]
+    outputs: tuple[tuple[str, tf.Tensor], ...]
+    variables: Mapping[str, Stored]
+    session: Callable[[], contextlib.AbstractContextManager[Any]] = field(repr=False)
+
+    def tables(self) -> dict[str, Table]:
+        """The lookup tables that the outputs need, by the names of the operations that hold them."""
+        nodes = [node for node in _ancestors(tensor for _, tensor in self.outputs) if node.type in _TABLES]
+        if not nodes:
+            return {}
+        with self.session() as session:
+            return {node.name: _entries(session, node.name) for node in nodes}
+
+
+def _entries(session: Any, name: str) -> Table:
+    node = session.graph.get_operation_by_name(name)
+    with session.graph.as_default():
+        exported = tf.raw_ops.LookupTableExportV2(
+            table_handle=node.outputs[0], Tkeys=node.get_attr("key_dtype"), Tvalues=node.get_attr("value_dtype")
+        )
+    return Table(*session.run(exported))
+
+
+def open_frozen(path: Path, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
+    """A GraphDef in a file: its Placeholders are the inputs, what nothing reads the outputs, unless ``signature``,
+    as ``x:0,y:0->z:0``, names them.
+
+    Raises errors.InvalidModel where it is none, errors.UsageError for names that it has not.
+    """
+    proto = tf.compat.v1.GraphDef()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise InvalidModel(f"{path.name} is no graph of TensorFlow, or cut off: {error}") from error
+    if not proto.node:
+        raise InvalidModel(f"{path.name} holds no graph", hint="a SavedModel is opened by its folder")
+    refuse_unknown_operators(proto, path.name)
+    graph = _imported(proto, path.name)
+    inputs, outputs = _ports(graph, signature, path.name)
+
+    @contextlib.contextmanager
+    def session() -> Iterator[Any]:
+        with tf.compat.v1.Session(graph=_imported(proto, path.name)) as opened:
+            yield opened
+
+    return _opened(path.name, "tensorflow.GraphDef", graph, inputs, outputs, {}, session, dynamic_shapes)
+
+
+def open_meta_graph(path: Path, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
+    """A ``.meta`` file and the checkpoint beside it. Ports as in :func:`open_frozen`, or those of its signature."""
+    meta = tf.compat.v1.MetaGraphDef()
+    try:
+        meta.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise InvalidModel(f"{path.name} is no meta graph of TensorFlow, or cut off: {error}") from error
+    if not meta.graph_def.node:
+        raise InvalidModel(f"{path.name} holds no graph")
+    prefix = path.with_suffix("")
+
+    def restored(session: Any) -> None:
+        if meta.HasField("saver_def"):
+            tf.compat.v1.train.Saver(saver_def=meta.saver_def).restore(session, str(prefix))
+        for name in meta.collection_def["table_initializer"].node_list.value:
+            session.run(session.graph.get_operation_by_name(name))
+
+    return _of_meta(meta, prefix, path.name, "tensorflow.MetaGraphDef", dynamic_shapes, signature, restored)
+
+
+def open_v1_saved_model(folder: Path, proto: Any, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
+    """A SavedModel that TensorFlow 1 wrote, by one of its signatures.
+
+    Raises errors.InvalidModel where its variables are missing, errors.UsageError for a signature that it lacks.
+    """
+    meta = _tagged(proto, folder.name)
+    tags = list(meta.meta_info_def.tags)
+
+    @contextlib.contextmanager
+    def session() -> Iterator[Any]:
+        with tf.compat.v1.Session(graph=tf.Graph()) as opened, quiet():
+            tf.compat.v1.saved_model.loader.load(opened, tags, str(folder))
+            yield opened
+
+    prefix = folder / "variables" / "variables"
+    return _of_meta(meta, prefix, folder.name, "saved_model", dynamic_shapes, signature, None, session)
+
+
+def _of_meta(
+    meta: Any,
+    prefix: Path,
+    name: str,
+    kind: str,
+    dynamic_shapes: Any,
+    signature: str | None,
+    restore: Callable[[Any], None] | None,
+    session: Callable[[], contextlib.AbstractContextManager[Any]] | None = None,
+) -> OpenedGraph:
+    refuse_unknown_operators(meta.graph_def, name)
+    graph = _imported(meta.graph_def, name)
+    key = signature or (SERVING if SERVING in meta.signature_def else "")
+    if not key and len(meta.signature_def) == 1:
+        key = next(iter(meta.signature_def))
+    if key in meta.signature_def:
+        chosen = meta.signature_def[key]
+        inputs, outputs = _tensors(graph, chosen.inputs, name), _tensors(graph, chosen.outputs, name)
+    elif not key and meta.signature_def:
+        raise UsageError(
+            f"{name} has several signatures", hint=f"choose with --signature: {_listed(meta.signature_def)}"
+        )
+    elif key and "->" not in key:
+        raise UsageError(f"{name} has no signature {key!r}", hint=f"it has {_listed(meta.signature_def) or 'none'}")
+    else:
+        inputs, outputs = _ports(graph, signature, name)
+    variables = _variables(meta, graph, [tensor for _, tensor in outputs], prefix, name)
+
+    @contextlib.contextmanager
+    def restored_session() -> Iterator[Any]:
+        with tf.compat.v1.Session(graph=_imported(meta.graph_def, name)) as opened, quiet():
+            with opened.graph.as_default():
+                assert restore is not None
+                restore(opened)
+            yield opened
+
+    return _opened(name, kind, graph, inputs, outputs, variables, session or restored_session, dynamic_shapes)
+
+
+def _opened(
+    name: str,
+    kind: str,
+    graph: tf.Graph,
+    inputs: Sequence[tuple[str, tf.Tensor]],
+    outputs: Sequence[tuple[str, tf.Tensor]],
+    variables: Mapping[str, Stored],
+    session: Callable[[], contextlib.AbstractContextManager[Any]],
+    dynamic_shapes: Any,
+) -> OpenedGraph:
+    specs = [(key, tf.TensorSpec(tensor.shape, tensor.dtype, key.replace(":", "_"))) for key, tensor in inputs]
+    return OpenedGraph(
+        name=name,
+        kind=kind,
+        graph=graph,
+        inputs=inputs_of(specs, dynamic_shapes),
+        input_tensors=tuple(tensor for _, tensor in inputs),
+        outputs=tuple(outputs),
+        variables=variables,
+        session=session,
+    )
+
+
+def _imported(graph_def: Any, name: str) -> tf.Graph:
+    graph = tf.Graph()
+    try:
+        with graph.as_default(), quiet():
+            tf.import_graph_def(graph_def, name="")
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise InvalidModel(f"TensorFlow cannot import the graph of {name}: {str(error).splitlines()[0]}") from error
+    return graph
+
+
+def _ports(
+    graph: tf.Graph, signature: str | None, name: str
+) -> tuple[list[tuple[str, tf.Tensor]], list[tuple[str, tf.Tensor]]]:
+    """Inputs and outputs as ``signature`` names them, or as the graph shows them."""
+    if signature:
+        first, arrow, second = signature.partition("->")
+        if not arrow:
+            raise UsageError(f"{name} has no signature {signature!r}", hint="write --signature 'x:0,y:0->z:0'")
+        return _asked(graph, first, name), _asked(graph, second, name)
+    inputs = [node.outputs[0] for node in graph.get_operations() if node.type == "Placeholder"]
+    fed = _dependants(graph, inputs)
+    sinks = [
+        tensor
+        for node in graph.get_operations()
+        if node.type not in _NO_RESULTS and node in fed and not any(t.consumers() for t in node.outputs)
+        for tensor in node.outputs
+        if tensor.dtype not in (tf.resource, tf.variant)
+    ]
+    if not sinks:
+        raise UsageError(f"nothing tells the outputs of {name}", hint="name them: --signature 'x:0->y:0'")
+    return _labelled(inputs), _labelled(sinks)
+
+
+def _dependants(graph: tf.Graph, tensors: Iterable[tf.Tensor]) -> set[tf.Operation]:
+    """The operations that the tensors reach; all of the graph's where there is none."""
+    found: set[tf.Operation] = {tensor.op for tensor in tensors}
+    if not found:
+        return set(graph.get_operations())
+    pending = list(found)
+    while pending:
+        for tensor in pending.pop().outputs:
+            for node in tensor.consumers():
+                if node not in found:
+                    found.add(node)
+                    pending.append(node)
+    return found
+
+
+def _asked(graph: tf.Graph, text: str, name: str) -> list[tuple[str, tf.Tensor]]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    return _labelled([_tensor(graph, part if ":" in part else f"{part}:0", name) for part in names])
+
+
+def _tensors(graph: tf.Graph, infos: Mapping[str, Any], name: str) -> list[tuple[str, tf.Tensor]]:
+    return [(key, _tensor(graph, info.name, name)) for key, info in sorted(infos.items())]
+
+
+def _tensor(graph: tf.Graph, text: str, name: str) -> tf.Tensor:
+    try:
+        return graph.get_tensor_by_name(text)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{name} has no tensor {text!r}", hint="isthmus inspect shows what it has") from error
+
+
+def _labelled(tensors: Sequence[tf.Tensor]) -> list[tuple[str, tf.Tensor]]:
+    """Tensors by name: that of their operation, where it has one output."""
+    names = [tensor.name.removesuffix(":0") for tensor in tensors]
+    return list(zip(distinct(names), tensors, strict=True))
+
+
+def _variables(
+    meta: Any, graph: tf.Graph, outputs: Iterable[tf.Tensor], prefix: Path, name: str
+) -> dict[str, Stored]:
+    """The variables that the outputs need, in the checkpoint. Raises errors.InvalidModel where some are missing."""
+    nodes = [node for node in _ancestors(outputs) if node.type in _VARIABLES]
+    if not nodes:
+        return {}
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        known = reader.get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InvalidModel(
+            f"{name} comes without its variables: {prefix.name} cannot be read",
+            hint="keep .index and .data beside it",
+        ) from error
+    trained = _trained(meta)
+    keys = {node.name: _key(node, known) for node in nodes}
+    if missing := [node for node, key in keys.items() if key is None]:
+        raise InvalidModel(f"{name}: the checkpoint lacks {len(missing)} variables: {', '.join(missing[:5])}")
+    return {
+        node.name: Stored(
+            reader,
+            str(keys[node.name]),
+            not trained.isdisjoint((node.name, keys[node.name])),
+            node.type != "VarHandleOp",
+        )
+        for node in nodes
+    }
+
+
+def _key(node: tf.Operation, known: Mapping[str, Any]) -> str | None:
+    shared = node.get_attr("shared_name").decode()
+    return next((key for key in (shared, node.name) if key in known), None)
+
+
+def _trained(meta: Any) -> set[str]:
+    from tensorflow.core.framework import variable_pb2
+
+    held = meta.collection_def.get("trainable_variables")
+    if held is None:
+        return set()
+    protos = [variable_pb2.VariableDef.FromString(value) for value in held.bytes_list.value]
+    return {proto.variable_name.removesuffix(":0") for proto in protos}
+
+
+def _ancestors(tensors: Iterable[tf.Tensor]) -> list[tf.Operation]:
+    found: dict[tf.Operation, None] = {}
+    pending = [tensor.op for tensor in tensors]
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found[node] = None
+            pending += [tensor.op for tensor in node.inputs]
+    return sorted(found, key=lambda node: node.name)
+
+
+def _tagged(proto: Any, name: str) -> Any:
+    """The graph to serve: the only one, or the one so tagged."""
+    if len(proto.meta_graphs) == 1:
+        return proto.meta_graphs[0]
+    for meta in proto.meta_graphs:
+        if list(meta.meta_info_def.tags) == ["serve"]:
+            return meta
+    tags = [", ".join(meta.meta_info_def.tags) for meta in proto.meta_graphs]
+    raise UsageError(f"{name} holds several graphs, none of them tagged 'serve' alone: {'; '.join(tags)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,261 @@
+"""Live models of Keras 3 and of tf_keras: inputs, outputs, weights and layers by the names that users know."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from isthmus.errors import UsageError
+from isthmus.opening.function import Opened, Scopes, Variable
+from isthmus.opening.names import distinct, leaves, output_names
+from isthmus.opening.shapes import inputs_of, specs_of_inputs
+
+
+def is_keras(thing: Any) -> bool:
+    """Whether ``thing`` is a model of Keras 3 or of tf_keras, either imported by whoever made it."""
+    return any(
+        cls.__module__.partition(".")[0] in ("keras", "tf_keras") and cls.__name__ == "Model"
+        for cls in type(thing).__mro__
+    )
+
+
+def of_model(
+    model: Any, inputs: Any = None, dynamic_shapes: Any = None, *, name: str = "", kind: str = "keras.Model"
+) -> Opened:
+    """A Keras model at inference. Its shapes are its own, or those of ``inputs`` with the first axis free.
+
+    Raises errors.UsageError where a model that was never built comes without inputs, or computes elsewhere than in
+    TensorFlow.
+    """
+    label = name or type(model).__name__
+    _require_tensorflow(model, label)
+    structure = _input_specs(model, label, inputs, dynamic_shapes)
+    flat = [leaf for _, leaf in leaves(structure)]
+    names = distinct(_input_names(model, structure))
+
+    def call(*tensors: tf.Tensor) -> Any:
+        given = iter(tensors)
+        arguments = tf.nest.map_structure(lambda _: next(given), structure)
+        if isinstance(arguments, _Keywords):
+            first, *others = arguments.items()
+            return model(first[1], **dict(others), training=False)
+        return model(arguments, training=False)
+
+    return Opened(
+        name=label,
+        kind=kind,
+        road="tf.function",
+        inputs=inputs_of(list(zip(names, flat, strict=True)), dynamic_shapes),
+        call=call,
+        outputs=lambda result: _named_outputs(model, result),
+        weights=lambda concrete: _weights(model),
+        tracing=lambda: _recorded_scopes(model),
+        keeps=(model,),
+    )
+
+
+class _Keywords(dict[str, Any]):
+    """Inputs that a model's ``call`` takes as arguments of their own, by name."""
+
+
+def _require_tensorflow(model: Any, label: str) -> None:
+    if _is_legacy(model):
+        return
+    import keras
+
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise UsageError(
+            f"{label} computes in {backend}, and is read in TensorFlow",
+            hint="save it, and convert the file with KERAS_BACKEND=tensorflow",
+        )
+
+
+def _is_legacy(model: Any) -> bool:
+    return any(cls.__module__.partition(".")[0] == "tf_keras" for cls in type(model).__mro__)
+
+
+def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> Any:
+    """The structure that the model is called with, of TensorSpecs."""
+    own = getattr(model, "_inputs_struct", None)  # Functional, of Keras 3
+    if own is None:
+        own = getattr(model, "_nested_inputs", None)  # of tf_keras
+    if own is None and getattr(model, "inputs", None):  # Sequential
+        own = model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
+    if own is not None:
+        return tf.nest.map_structure(_spec, own)
+    parameters = _parameters(model)
+    if inputs is not None:
+        return _merged(specs_of_inputs(inputs, dynamic_shapes, parameters, batched=True), parameters)
+    built = getattr(model, "_build_shapes_dict", None) or {}
+    if not built:
+        raise UsageError(
+            f"{label} was never called, and its shapes are not known",
+            hint="pass inputs (--inputs FILE.npz), or build it",
+        )
+    dtype = getattr(model, "input_dtype", None) or "float32"
+    made = {_argument(key, parameters): _built_spec(shape, dtype) for key, shape in built.items()}
+    return _merged(made, parameters)
+
+
+def _parameters(model: Any) -> list[str]:
+    return [name for name in inspect.signature(model.call).parameters if name not in ("self", "training", "mask")]
+
+
+def _argument(key: str, parameters: Sequence[str]) -> str:
+    """The argument whose shape ``build`` was told under ``key``: ``x_shape``, or ``input_shape`` for the first."""
+    name = key.removesuffix("_shape")
+    return name if name in parameters or not parameters else parameters[0]
+
+
+def _merged(arguments: Mapping[str, Any], parameters: Sequence[str]) -> Any:
+    """One argument as it is; several by name, the one that ``call`` takes first in front."""
+    if len(arguments) == 1:
+        return next(iter(arguments.values()))
+    if parameters and parameters[0] in arguments:
+        return _Keywords(arguments)
+    return dict(arguments)  # one argument that is a dict
+
+
+def _built_spec(shape: Any, dtype: str) -> Any:
+    if isinstance(shape, Mapping):
+        return {key: _built_spec(item, dtype) for key, item in shape.items()}
+    if all(dim is None or isinstance(dim, int) for dim in shape):
+        return tf.TensorSpec([None, *shape[1:]], dtype)
+    return [_built_spec(item, dtype) for item in shape]
+
+
+def _spec(tensor: Any) -> tf.TensorSpec:
+    """A KerasTensor of either Keras as a spec."""
+    dtype = tensor.dtype if isinstance(tensor.dtype, (str, tf.DType)) else str(tensor.dtype)
+    return tf.TensorSpec(tuple(tensor.shape), dtype, name=str(tensor.name))
+
+
+def _input_names(model: Any, structure: Any) -> list[str]:
+    """Keys of dicts; elsewhere the names of the tensors, which are those of the input layers."""
+    if isinstance(structure, Mapping):
+        return [path for path, _ in leaves(structure)]
+    first = next(iter(_parameters(model)), "input")
+    return [spec.name or (f"{first}.{path}" if path else first) for path, spec in leaves(structure)]
+
+
+def _named_outputs(model: Any, result: Any) -> list[tuple[str, Any]]:
+    """What a call returned by name: keys of dicts; elsewhere the layers that made it, as Keras names outputs."""
+    functional = getattr(model, "_functional", None) or model
+    own = getattr(functional, "output_names", None)
+    named = output_names(result)
+    if isinstance(result, Mapping) or not own or len(own) != len(named):
+        return named
+    return list(zip(distinct(str(name) for name in own), (leaf for _, leaf in named), strict=True))
+
+
+def _layers(model: Any) -> list[Any]:
+    return list(model._flatten_layers(include_self=True, recursive=True))
+
+
+def _paths(model: Any) -> dict[int, str]:
+    """Layer → its path, which begins its weights' names; a number is added where two layers share one."""
+    paths: dict[int, str] = {}
+    layers = list({id(layer): layer for layer in _layers(model)}.values())
+    taken: set[str] = set()
+    for layer in layers:
+        path = _path(layer)
+        if layer is model:
+            paths[id(layer)] = path
+            continue
+        candidate, count = path, 0
+        while candidate in taken:
+            count += 1
+            candidate = f"{path}_{count}"
+        taken.add(candidate)
+        paths[id(layer)] = candidate
+    return paths
+
+
+def _path(layer: Any) -> str:
+    own = [_variable_name(v) for v in _own_variables(layer)]
+    parents = {name.rpartition("/")[0] for name in own}
+    if len(parents) == 1 and (parent := parents.pop()):
+        return parent
+    return str(getattr(layer, "path", None) or layer.name)
+
+
+def _own_variables(layer: Any) -> list[Any]:
+    """The variables that a layer holds itself, not those of its layers."""
+    if hasattr(layer, "_non_trainable_variables"):  # Keras 3
+        return [*layer._trainable_variables, *layer._non_trainable_variables]
+    return [*layer._trainable_weights, *layer._non_trainable_weights]
+
+
+def _variable_name(variable: Any) -> str:
+    return str(getattr(variable, "path", None) or variable.name).removesuffix(":0")
+
+
+def _weights(model: Any) -> Mapping[int, Variable]:
+    """Every variable of the model by its handle, under its path: unique, and below that of its layer."""
+    paths = _paths(model)
+    found: dict[int, Any] = {}
+    names: dict[int, str] = {}
+    for layer in _layers(model):
+        for variable in _own_variables(layer):
+            handle = id(_tensor(variable).handle)
+            if handle not in found:
+                own = _variable_name(variable)
+                parent = _path(layer)
+                inside = own.startswith(f"{parent}/") and layer is not model
+                found[handle] = variable
+                names[handle] = f"{paths[id(layer)]}{own[len(parent) :]}" if inside else own
+    for variable in model.variables:
+        handle = id(_tensor(variable).handle)
+        found.setdefault(handle, variable)
+        names.setdefault(handle, _variable_name(variable))
+    unique = dict(zip(names, distinct(names.values()), strict=True))
+    return {
+        handle: Variable(unique[handle], bool(variable.trainable), _tensor(variable))
+        for handle, variable in found.items()
+    }
+
+
+def _tensor(variable: Any) -> Any:
+    """The ``tf.Variable`` in a variable of either Keras."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+@contextlib.contextmanager
+def _recorded_scopes(model: Any) -> Iterator[Scopes]:
+    """While open, every layer that is called tells the scope that the graph knows it by. No layer is changed by it.
+
+    The scopes are there when it is closed: a path is known for sure once everything is built.
+    """
+    scopes: dict[str, str] = {}
+    callers: dict[str, Any] = {}
+    watched = []
+    try:
+        for layer in {id(layer): layer for layer in _layers(model)}.values():
+            watched.append((layer, vars(layer).get("call")))
+            object.__setattr__(layer, "call", _watched(layer, callers))
+        yield scopes
+        paths = _paths(model)
+        scopes.update({scope: "" if layer is model else paths[id(layer)] for scope, layer in callers.items()})
+    finally:
+        for layer, own in watched:
+            if own is None:
+                object.__delattr__(layer, "call")
+            else:
+                object.__setattr__(layer, "call", own)
+
+
+def _watched(layer: Any, callers: dict[str, Any]) -> Callable[..., Any]:
+    call = layer.call
+
+    @functools.wraps(call)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if not tf.executing_eagerly() and (scope := tf.compat.v1.get_default_graph().get_name_scope()):
+            callers.setdefault(scope, layer)
+        return call(*args, **kwargs)
+
+    return watched

@@ -1,0 +1,64 @@
+"""What a SavedModel of Isthmus' own says of the model that it was converted from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import InvalidModel
+
+_RECORD = "assets.extra/isthmus.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A weight of that model. ``variable`` and ``nodes`` (``function/node``) hold it here, transposed by ``perm``."""
+
+    variable: str
+    trainable: bool
+    nodes: tuple[str, ...]
+    perm: tuple[int, ...]
+    source_shape: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Names of inputs and outputs in the order of that model, and its weights by name.
+
+    ``keywords`` holds the inputs that a signature takes under another name, for TensorFlow cannot tell theirs from
+    others'.
+    """
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    keywords: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, Stored] = field(default_factory=dict)
+
+
+def record_of(folder: Path) -> Record:
+    """The record in a SavedModel folder, empty where there is none. Raises InvalidModel where it is damaged."""
+    try:
+        found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return Record(
+            tuple(str(name) for name in found.get("inputs", ())),
+            tuple(str(name) for name in found.get("outputs", ())),
+            {str(name): str(word) for name, word in found.get("keywords", {}).items()},
+            {str(name): _stored(entry) for name, entry in found.get("weights", {}).items()},
+        )
+    except FileNotFoundError:
+        return Record()
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidModel(f"{folder.name}/{_RECORD} is damaged: {error}") from error
+
+
+def _stored(entry: Mapping[str, Any]) -> Stored:
+    return Stored(
+        variable=str(entry.get("variable", "")),
+        trainable=bool(entry.get("trainable", False)),
+        nodes=tuple(str(node) for node in entry.get("nodes", ())),
+        perm=tuple(int(axis) for axis in entry.get("perm", ())),
+        source_shape=tuple(int(size) for size in entry["source_shape"]) if "source_shape" in entry else None,
+    )

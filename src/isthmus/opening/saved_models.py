@@ -1,0 +1,157 @@
+"""SavedModels: by a signature, or by one of the functions that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+
+from isthmus.errors import InvalidModel, Unsupported, UsageError
+from isthmus.opening.function import Opened, Variable
+from isthmus.opening.functions import of_function, weights_of
+from isthmus.opening.names import counted
+from isthmus.opening.quiet import quiet
+from isthmus.opening.record import Record, record_of
+from isthmus.opening.shapes import inputs_of
+from isthmus.types import Blocker
+
+SERVING = "serving_default"
+
+
+def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened:
+    """A SavedModel of TensorFlow 2. Without ``signature`` it is ``serving_default``, or the only one there is.
+
+    Raises:
+        InvalidModel: TensorFlow cannot load it: cut off, variables that are missing.
+        UsageError: no such signature; what there is stands in the hint.
+    """
+    try:
+        with quiet():
+            model = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, KeyError, AttributeError, DecodeError, tf.errors.OpError) as error:
+        raise InvalidModel(f"TensorFlow cannot load {folder.name}: {_first(error)}") from error
+    record = record_of(folder)
+    key = signature or (SERVING if SERVING in model.signatures else "")
+    if not key and len(model.signatures) == 1:
+        key = next(iter(model.signatures))
+    if key in model.signatures:
+        return _of_signature(model, key, folder.name, record, dynamic_shapes)
+    functions = dict(_functions(model))
+    if key not in functions:
+        offered = [*model.signatures, *functions]
+        told = f"has no signature {key!r}" if key else "has no signature"
+        hint = f"choose with --signature: {', '.join(offered)}" if offered else "it holds no function at all"
+        raise UsageError(f"{folder.name} {told}", hint=hint)
+    return of_function(functions[key], inputs, dynamic_shapes, name=folder.name, kind="saved_model", root=model)
+
+
+def proto_of(folder: Path) -> Any:
+    """The SavedModel proto in a folder. Raises errors.InvalidModel where it cannot be parsed or holds nothing."""
+    proto = saved_model_pb2.SavedModel()
+    try:
+        if (folder / "saved_model.pb").is_file():
+            proto.ParseFromString((folder / "saved_model.pb").read_bytes())
+        else:
+            text_format.Parse((folder / "saved_model.pbtxt").read_text(encoding="utf-8"), proto)
+    except (DecodeError, text_format.ParseError, OSError, UnicodeDecodeError) as error:
+        raise InvalidModel(f"{folder.name}/saved_model.pb cannot be parsed: {_first(error)}") from error
+    if not proto.meta_graphs:
+        raise InvalidModel(f"{folder.name}/saved_model.pb holds no graph")
+    return proto
+
+
+def refuse_unknown_operators(graph_def: Any, name: str) -> None:
+    """Raise errors.Unsupported with every operator that this TensorFlow has not: Flex, TPU and custom libraries."""
+    own = {function.signature.name for function in graph_def.library.function}
+    counts: dict[str, int] = {}
+    for node in nodes_of(graph_def):
+        if node.op not in own and op_def_registry.get(node.op) is None:
+            counts[node.op] = counts.get(node.op, 0) + 1
+    blockers = [
+        Blocker(op, "TensorFlow itself has no such operator: it comes from a library of its own", count=count)
+        for op, count in sorted(counts.items())
+    ]
+    if blockers:
+        raise Unsupported(f"{name} uses operations that cannot be carried", blockers)
+
+
+def nodes_of(graph_def: Any) -> Iterator[Any]:
+    """Every NodeDef of a graph and its functions."""
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
+
+
+def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shapes: Any) -> Opened:
+    concrete = model.signatures[key]
+    specs: Mapping[str, Any] = concrete.structured_input_signature[1]
+    words = list(concrete._arg_keywords)
+    mine = {word: own for own, word in record.keywords.items() if word in specs}
+    named = [(mine.get(word, word), specs[word]) for word in words]
+    order = _ranked((own for own, _ in named), record.inputs)
+    inputs = inputs_of([named[i] for i in order], dynamic_shapes)
+    keywords = [words[i] for i in order]
+
+    def call(*tensors: tf.Tensor) -> Any:
+        return concrete(**dict(zip(keywords, tensors, strict=True)))
+
+    def outputs(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        names = sorted(result)
+        return [(names[i], result[names[i]]) for i in _ranked(names, record.outputs)]
+
+    return Opened(
+        name=name,
+        kind="saved_model",
+        road="SavedModel",
+        inputs=inputs,
+        call=call,
+        outputs=outputs,
+        concrete=concrete,
+        places=tuple(order),
+        weights=lambda found: _recorded(weights_of(found, model), model, record),
+        constants={node: weight for weight, stored in record.weights.items() for node in stored.nodes},
+        keeps=(model,),
+    )
+
+
+def _recorded(weights: Mapping[int, Variable], model: Any, record: Record) -> Mapping[int, Variable]:
+    """The weights, those of a model that Isthmus wrote under the names of its source."""
+    parameters = getattr(model, "parameters", None)
+    if not record.weights or not isinstance(parameters, Mapping):
+        return weights
+    renamed = dict(weights)
+    for name, stored in record.weights.items():
+        variable = parameters.get(name) if stored.variable else None
+        if variable is not None and id(variable.handle) in renamed:
+            renamed[id(variable.handle)] = Variable(
+                name, stored.trainable, variable, perm=stored.perm, shape=stored.source_shape
+            )
+    return renamed
+
+
+def _ranked(names: Iterable[str], order: tuple[str, ...]) -> list[int]:
+    """Places of ``names`` as ``order`` has them; without one, sorted, numbers by their value."""
+    listed = list(names)
+    if set(order) == set(listed):
+        return [listed.index(name) for name in order]
+    return sorted(range(len(listed)), key=lambda i: counted(listed[i]))
+
+
+def _functions(model: Any) -> Iterator[tuple[str, Any]]:
+    """The functions that a loaded model holds, by name."""
+    names = ["__call__", *sorted(name for name in vars(model) if not name.startswith("_"))]
+    for name in names:
+        found: Any = getattr(model, name, None)
+        if getattr(found, "concrete_functions", None):
+            yield name, found
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

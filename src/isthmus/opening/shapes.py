@@ -1,0 +1,114 @@
+"""The user's word on shapes and inputs, against what a source says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from isthmus.errors import UsageError
+from isthmus.opening.function import Input
+from isthmus.opening.names import dims_of, leaves
+from isthmus.types import Dim
+
+Shapes = Mapping[str, Any] | None
+"""Input → its whole shape, or the axes that change: a string frees a dimension under that name, a number fixes it."""
+
+
+def inputs_of(named: Sequence[tuple[str, tf.TensorSpec]], dynamic_shapes: Any) -> tuple[Input, ...]:
+    """The inputs with their free dimensions named, as the user asks where he does.
+
+    Raises errors.UsageError for shapes of an input that is not there, of another rank or of another size.
+    """
+    wanted = _by_name(dynamic_shapes, [name for name, _ in named])
+    images = [name for name, spec in named if spec.shape.rank in (4, 5)]
+    found = []
+    for name, spec in named:
+        known = None if spec.shape.rank is None else spec.shape.as_list()
+        dims = dims_of(name, known, alone=images == [name])
+        if name in wanted:
+            dims = _asked(name, dims, wanted[name])
+        shape = None if dims is None else [d if isinstance(d, int) else None for d in dims]
+        found.append(Input(name, tf.TensorSpec(shape, spec.dtype, spec.name), dims))
+    return tuple(found)
+
+
+def specs_of_inputs(inputs: Any, dynamic_shapes: Any, names: Sequence[str], *, batched: bool) -> Any:
+    """The structure of ``inputs`` with a TensorSpec for every array.
+
+    The axes that ``dynamic_shapes`` names are free, and with ``batched`` the first one. ``names`` are those of the
+    arguments. Raises errors.UsageError.
+    """
+    given = loaded(inputs)
+    arguments = given if isinstance(given, Mapping) else dict(zip(names, _arguments(given), strict=False))
+    wanted = _by_name(dynamic_shapes, [path for path, _ in leaves(arguments)])
+
+    def spec(path: str, leaf: Any) -> tf.TensorSpec:
+        array = np.asarray(leaf)
+        asked = wanted.get(path, {})
+        axes = asked if isinstance(asked, Mapping) else dict(enumerate(asked))
+        free = {axis for axis, dim in axes.items() if not isinstance(dim, int)} | ({0} if batched else set())
+        dims = [None if axis in free else size for axis, size in enumerate(array.shape)]
+        dtype = tf.string if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype)
+        return tf.TensorSpec(dims, dtype, name=path)
+
+    made = iter([spec(path, leaf) for path, leaf in leaves(arguments)])
+    return tf.nest.map_structure(lambda _: next(made), arguments)
+
+
+def loaded(inputs: Any) -> Any:
+    """The user's inputs as arrays: what an ``.npz`` holds, or what was given, tensors as numpy. May nest."""
+    if isinstance(inputs, (str, Path)):
+        with np.load(inputs, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    return tf.nest.map_structure(_array, inputs)
+
+
+def _array(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):  # a PyTorch tensor
+        value = value.detach().cpu()
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def _arguments(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, (list, tuple)) else [given]
+
+
+def _by_name(dynamic_shapes: Any, names: Sequence[str]) -> Mapping[str, Any]:
+    if dynamic_shapes is None:
+        return {}
+    if not isinstance(dynamic_shapes, Mapping):
+        dynamic_shapes = dict(zip(names, dynamic_shapes, strict=False))
+    if unknown := [name for name in dynamic_shapes if name not in names]:
+        raise UsageError(
+            f"shapes are given for {', '.join(map(repr, unknown))}; the model has {', '.join(map(repr, names))}"
+        )
+    return {name: shape for name, shape in dynamic_shapes.items() if shape is not None}
+
+
+def _asked(name: str, dims: tuple[Dim, ...] | None, shape: Any) -> tuple[Dim, ...]:
+    """The dimensions as the user wants them, where the source leaves them free."""
+    if isinstance(shape, Mapping):
+        if dims is None:
+            raise UsageError(f"the rank of input {name!r} is not known", hint="give its whole shape")
+        shape = [shape.get(axis, dim) for axis, dim in enumerate(dims)]
+    asked = [_dim(dim) for dim in shape]
+    if dims is None:
+        return tuple(asked)
+    if len(asked) != len(dims):
+        raise UsageError(f"input {name!r} has {len(dims)} dimensions, and {len(asked)} are given: {list(asked)}")
+    for axis, (own, other) in enumerate(zip(dims, asked, strict=True)):
+        if isinstance(own, int) and isinstance(other, int) and own != other:
+            raise UsageError(f"axis {axis} of input {name!r} is {own} in the model, and {other} is asked")
+    return tuple(
+        own if isinstance(own, int) or other is None else other for own, other in zip(dims, asked, strict=True)
+    )
+
+
+def _dim(dim: Any) -> Dim:
+    if dim is None or isinstance(dim, (int, str)):
+        return dim
+    return str(getattr(dim, "__name__", dim))  # torch.export's Dim
