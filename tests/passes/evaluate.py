@@ -21,7 +21,12 @@ def channels_first(model: ir.Model) -> ir.Model:
     edit = Editor(model)
     for node in list(model.graph.all_nodes()):
         if node.domain == LAYER:
-            {"Linear": _spell_out, "PReLU": _spell_prelu, "Recurrent": _spell_recurrent}[node.op_type](edit, node)
+            {
+                "Linear": _spell_out,
+                "MultiheadAttention": _spell_heads,
+                "PReLU": _spell_prelu,
+                "Recurrent": _spell_recurrent,
+            }[node.op_type](edit, node)
         if node.domain != CHANNELS_LAST:
             continue
         assert node.op_type in RULES
@@ -64,6 +69,23 @@ def _spell_out(edit: Editor, node: ir.Node) -> None:
     node.resize_inputs(2)
     node.replace_input_with(0, product)
     node.replace_input_with(1, bias[0] if bias else zero)
+
+
+def _spell_heads(edit: Editor, node: ir.Node) -> None:
+    """Attention of one head and one feature without biases, time first, as ONNX has it."""
+    x, inside, outside = node.inputs
+    first = edit.before(node, "MatMul", [x, edit.before(node, "Transpose", [inside], {"perm": [1, 0]})])
+    first = edit.before(node, "Transpose", [first], {"perm": [1, 2, 0]})
+    at = edit.ints([1, 3], "at")
+    parts = [edit.before(node, "Gather", [first, edit.constant(np.int64(i), "i")], {"axis": 1}) for i in range(3)]
+    result = edit.before(node, "Attention", [edit.before(node, "Unsqueeze", [part, at]) for part in parts])
+    result = edit.before(node, "Transpose", [edit.before(node, "Squeeze", [result, edit.ints([1], "head")])])
+    result.producer().attributes["perm"] = ir.AttrInt64s("perm", [1, 0, 2])
+    node.domain, node.op_type = "", "MatMul"
+    node.attributes.clear()
+    node.resize_inputs(2)
+    node.replace_input_with(0, result)
+    node.replace_input_with(1, edit.before(node, "Transpose", [outside], {"perm": [1, 0]}))
 
 
 def _spell_prelu(edit: Editor, node: ir.Node) -> None:

@@ -12,6 +12,7 @@ from isthmus.passes.dims import SimplifyShapes
 from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.groupnorm import FuseGroupNorm
+from isthmus.passes.heads import FuseHeads
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
@@ -64,6 +65,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         simplify(trainable=True),
         FuseGroupNorm(),
         FuseLinear(),
+        FuseHeads(),
         FusePRelu(),
         FuseRecurrent(),
         RemoveDead(),

@@ -130,10 +130,11 @@ def _levels(root: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
     heights: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
 
     def height(path: str, module: nn.Module) -> int:
+        if type(module) in LAYERS:
+            return 1
         below = [height(f"{path}.{name}".lstrip("."), child) for name, child in module.named_children()]
         own = 1 + max(below, default=0)
-        if type(module) not in LAYERS:
-            heights[own].append((path, module))
+        heights[own].append((path, module))
         return own
 
     height("", root)

@@ -49,6 +49,7 @@ LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = Ma
         nn.Flatten: ((), {"start_dim": 1}),
         nn.Upsample: ((), {"scale_factor": None, "mode": "nearest", "align_corners": None}),
         nn.PixelShuffle: (("upscale_factor",), {}),
+        nn.MultiheadAttention: (("embed_dim", "num_heads"), {"batch_first": False}),
         nn.LSTM: _RECURRENT,
         nn.GRU: _RECURRENT,
         nn.RNN: (_RECURRENT[0], {**_RECURRENT[1], "nonlinearity": "tanh"}),
@@ -105,6 +106,8 @@ def _has_no_bias(layer: nn.Module) -> bool:
         return False
     if isinstance(layer, nn.RNNBase):
         return not layer.bias
+    if isinstance(layer, nn.MultiheadAttention):
+        return layer.in_proj_bias is None
     if isinstance(layer, nn.LayerNorm) and not layer.elementwise_affine:
         return False
     return hasattr(layer, "bias") and layer.bias is None

@@ -15,6 +15,7 @@ from isthmus.hub.provenance import class_of, where
 from isthmus.hub.state import key_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.recorder import put_module
 from isthmus.writers.torch.weights import tensor_of
 
 FULL = frozenset((ir.DataType.FLOAT, ir.DataType.DOUBLE))
@@ -78,8 +79,8 @@ def _prefixes(backend: TorchBackend, weights: Mapping[str, ir.Value]) -> list[st
     found: list[list[str]] = []
     for leaf, value in weights.items():
         key = key_of(value)
-        ends = [one.rpartition(".") for one in (key, *backend.state.aliases(key))]
-        found.append([parent for parent, _, last in ends if last == leaf])
+        names = [f".{one}" for one in (key, *backend.state.aliases(key))]
+        found.append([one.removesuffix(f".{leaf}")[1:] for one in names if one.endswith(f".{leaf}")])
     return [prefix for prefix in found[0] if all(prefix in others for others in found)] if found else []
 
 
@@ -98,6 +99,7 @@ def layered(
     *inputs: Any,
     stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     reshaped: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Call the layer that ``make`` gives without values, filled with ``weights``; None where it has no place.
 
@@ -107,7 +109,7 @@ def layered(
     home = _home(c, backend, weights) if weights else bare_home(c, backend, type(make()).__name__)
     if home is None:
         return None
-    return settled(c, backend, home, make, weights, *inputs, stored=stored, reshaped=reshaped)
+    return settled(c, backend, home, make, weights, *inputs, stored=stored, reshaped=reshaped, keywords=keywords)
 
 
 def settled(
@@ -119,13 +121,14 @@ def settled(
     *inputs: Any,
     stored: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     reshaped: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Call the layer at ``home``; None where another one stands there, or a weight elsewhere in another order."""
     assert backend.recorder is not None
     again = backend.layers.get(home)
     key = (c.node.op_type, tuple((k, v.name) for k, v in weights.items()), str(sorted_attributes(c.node)))
     if again is not None and again[1] == key:
-        return backend.recorder.create_proxy("call_module", again[0], inputs, {})
+        return backend.recorder.create_proxy("call_module", again[0], inputs, dict(keywords))
     shared = {leaf: value for leaf, value in weights.items() if value in backend.placed}
     if again is not None or not all(_may_share(backend, home, leaf, value) for leaf, value in shared.items()):
         return None
@@ -134,7 +137,8 @@ def settled(
     for leaf, value in weights.items():
         assert value.const_value is not None
         if leaf in shared:
-            module._parameters[leaf] = backend.recorder.root.get_parameter(backend.stored[str(value.name)].key)
+            shared_one = backend.recorder.root.get_parameter(backend.stored[str(value.name)].key)
+            _owner(module, leaf)._parameters[leaf.rpartition(".")[2]] = shared_one
             continue
         tensor = tensor_of(value.const_value)
         if leaf in stored:
@@ -149,7 +153,8 @@ def settled(
     if isinstance(module, nn.RNNBase):
         module._init_flat_weights()  # it keeps its parameters in a list as well
     backend.layers[home] = (path, key)
-    return backend.recorder.module(path, module, *inputs)
+    put_module(backend.recorder.root, path, module)
+    return backend.recorder.create_proxy("call_module", path, inputs, dict(keywords))
 
 
 def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> bool:
@@ -161,10 +166,15 @@ def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> 
 
 def fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
     """Put a weight into a layer that was made without values."""
-    if leaf in module._parameters:
-        module._parameters[leaf] = nn.Parameter(tensor)
+    owner, name = _owner(module, leaf), leaf.rpartition(".")[2]
+    if name in owner._parameters:
+        owner._parameters[name] = nn.Parameter(tensor)
     else:
-        module._buffers[leaf] = tensor
+        owner._buffers[name] = tensor
+
+
+def _owner(module: nn.Module, leaf: str) -> nn.Module:
+    return module.get_submodule(leaf.rpartition(".")[0])
 
 
 def sorted_attributes(node: ir.Node) -> list[tuple[str, Any]]:

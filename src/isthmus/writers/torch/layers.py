@@ -168,6 +168,22 @@ def broadcast_prelu(c: Context, backend: TorchBackend, given: Callable[[int], An
     return layered(c, backend, lambda: nn.PReLU(count, device="meta"), weights, given(0), reshaped=reshaped)
 
 
+def multihead_attention(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
+    assert backend.recorder is not None
+    leaves = ("in_proj_weight", "out_proj.weight", "in_proj_bias", "out_proj.bias")
+    weights = weights_of(c, {leaf: 1 + i for i, leaf in enumerate(leaves)})
+    if weights is None or len(weights) not in (2, 4):
+        return None
+    width, heads = sizes(weights["out_proj.weight"])[0], int(attribute(c, "num_heads", 1))
+    options = {"bias": len(weights) == 4, "batch_first": bool(attribute(c, "batch_first", 0)), "device": "meta"}
+    x = given(0)
+    wants = {} if c.outputs > 1 else {"need_weights": False}
+    made = layered(
+        c, backend, lambda: nn.MultiheadAttention(width, heads, **options), weights, x, x, x, keywords=wants
+    )
+    return None if made is None else [made[i] for i in range(c.outputs)]
+
+
 def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
     """Dropout that the source runs in eval mode: it does nothing until it is trained."""
     assert backend.recorder is not None
@@ -196,6 +212,7 @@ _RULES: Mapping[str, Layer] = MappingProxyType(
         "Gather": embedding,
         "PReLU": prelu,
         "PRelu": broadcast_prelu,
+        "MultiheadAttention": multihead_attention,
         "Dropout": dropout,
         "Recurrent": recurrent,
     }

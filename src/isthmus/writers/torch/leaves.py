@@ -162,7 +162,7 @@ def _upsample(node: fx.Node) -> nn.Module | None:
     if isinstance(factor, list | tuple):
         factor = factor[0] if len(set(factor)) == 1 else tuple(factor)
     align = given["align_corners"]
-    return nn.Upsample(scale_factor=factor, mode=str(given["mode"] or "nearest"), align_corners=align)  # type: ignore[arg-type]
+    return nn.Upsample(scale_factor=factor, mode=str(given["mode"] or "nearest"), align_corners=align)
 
 
 _LEAVES: Mapping[str, Made] = MappingProxyType(

@@ -79,7 +79,8 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     result = made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
-    return Recorded(ready, _settled(completed(nested(with_leaves(polished(module)), backend.state.modules), backend)).eval(), backend.stored)
+    tree = nested(with_leaves(polished(module)), backend.state.modules)
+    return Recorded(ready, _settled(completed(tree, backend)).eval(), backend.stored)
 
 
 def _settled(root: nn.Module) -> nn.Module:

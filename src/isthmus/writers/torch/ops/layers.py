@@ -18,6 +18,28 @@ def linear(x: Any, w: Weight, b: Weight = None, *, transposed: Any) -> Any:
     return F.linear(x, w.t() if transposed else w, b)
 
 
+@table.lower("MultiheadAttention", domain=LAYER)
+def multihead_attention(
+    c: Any,
+    x: Any,
+    in_weight: Weight,
+    out_weight: Weight,
+    in_bias: Weight = None,
+    out_bias: Weight = None,
+    *,
+    num_heads: Any,
+    batch_first: Any,
+) -> Any:
+    x = x.transpose(0, 1) if batch_first else x
+    width, wants = c.shape(0)[2], c.outputs > 1
+    biases = (None, None, False, 0.0)
+    y, weights = F.multi_head_attention_forward(
+        x, x, x, width, num_heads, in_weight, in_bias, *biases, out_weight, out_bias, False, need_weights=wants
+    )
+    y = y.transpose(0, 1) if batch_first else y
+    return [y, weights] if wants else y
+
+
 @table.lower("PReLU", domain=LAYER)
 def prelu(x: Any, w: Weight) -> Any:
     return F.prelu(x, w)

@@ -1,0 +1,259 @@
+"""Small nets that use every kind of layer, each with inputs and free axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerNet:
+    """``make`` gives the net; ``free`` are the axes of each input that may change."""
+
+    make: Callable[[], nn.Module]
+    inputs: Callable[[], tuple[Tensor, ...]]
+    free: tuple[Mapping[int, str], ...] = ({0: "n"},)
+
+
+def image(channels: int, *sizes: int) -> Callable[[], tuple[Tensor, ...]]:
+    return lambda: (torch.randn(2, channels, *sizes),)
+
+
+def tokens(rows: int = 11) -> Callable[[], tuple[Tensor, ...]]:
+    return lambda: (torch.randint(0, rows, (2, 5)),)
+
+
+TEXT = ({0: "n", 1: "t"},)
+
+
+class Chain(nn.Module):
+    """Layers one after the other, under names."""
+
+    def __init__(self, **layers: nn.Module) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Any:
+        for layer in self.children():
+            x = layer(x)
+            x = x[0] if isinstance(x, tuple) else x
+        return x
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: str, **options: Any) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 6)
+        self.body = getattr(nn, kind)(6, 4, **options)
+        self.head = nn.Linear(8 if options.get("bidirectional") else 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.embed(x))[0])
+
+
+class Tied(nn.Module):
+    """One matrix for the words that come in and go out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 6)
+        self.mid = nn.Sequential(nn.Linear(6, 6), nn.GELU(), nn.LayerNorm(6))
+        self.head = nn.Linear(6, 11, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.mid(self.embed(x)))
+
+
+class Shared(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.second = self.first
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+class Buffers(nn.Module):
+    """Buffers inside and outside of the state dict, parameters that are frozen, scalar or unused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.randn(6))
+        self.register_buffer("hidden", torch.randn(6), persistent=False)
+        self.register_buffer("steps", torch.tensor(7))
+        self.scale = nn.Parameter(torch.randn(()))
+        self.frozen = nn.Parameter(torch.randn(6), requires_grad=False)
+        self.unused = nn.Linear(2, 3)
+        self.odd = nn.Parameter(torch.randn(6, 4).t())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.table + self.hidden * self.frozen) * self.scale @ self.odd.t()
+
+
+class Clash(nn.Module):
+    """Weights that are called as inputs and outputs are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.randn(6))
+        self.output = nn.Parameter(torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.x + self.output
+
+
+class Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + self.skip(x))
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.blocks = nn.Sequential(Block(4, 6), Block(6, 8))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(8, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pool(self.blocks(self.stem(x))))
+
+
+class Lists(nn.Module):
+    """Lists and dicts of modules that forward walks itself, with a branch between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.gates = nn.ModuleList(nn.Linear(6, 6, bias=False) for _ in range(3))
+        self.heads = nn.ModuleDict({"mean": nn.Linear(6, 2), "spread": nn.Linear(6, 2)})
+        self.weights = nn.ParameterList(nn.Parameter(torch.randn(6)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        for layer, gate in zip(self.down, self.gates, strict=True):
+            x = x + torch.relu(layer(x)) * torch.sigmoid(gate(x))
+        x = x * self.weights[0] + self.weights[1]
+        return {"mean": self.heads["mean"](x), "spread": self.heads["spread"](x).exp()}
+
+
+class Heads(nn.Module):
+    def __init__(self, weighted: bool, **options: Any) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, **options)
+        self.weighted = weighted
+
+    def forward(self, x: Tensor) -> Any:
+        made = self.attention(x, x, x, need_weights=self.weighted)
+        return made if self.weighted else made[0]
+
+
+class Decoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 16, batch_first=True), 2)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        return self.decoder(x, memory)
+
+
+class Bilinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Bilinear(6, 6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x, x * 2)
+
+
+def encoder(**options: Any) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, **options)
+    return Chain(encoder=nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False))
+
+
+def vectors(width: int = 6) -> Callable[[], tuple[Tensor, ...]]:
+    return lambda: (torch.randn(3, width),)
+
+
+def sequences(width: int = 8) -> Callable[[], tuple[Tensor, ...]]:
+    return lambda: (torch.randn(2, 5, width),)
+
+
+NETS: Mapping[str, LayerNet] = {
+    "conv1d": LayerNet(lambda: Chain(a=nn.Conv1d(3, 4, 3, 2, 1), b=nn.BatchNorm1d(4), c=nn.ReLU()), image(3, 9)),
+    "conv2d": LayerNet(
+        lambda: Chain(a=nn.Conv2d(4, 6, 3, groups=2), b=nn.PReLU(6), c=nn.GroupNorm(3, 6)), image(4, 7, 6)
+    ),
+    "conv3d": LayerNet(lambda: Chain(a=nn.Conv3d(2, 3, 2), b=nn.BatchNorm3d(3), c=nn.SiLU()), image(2, 4, 5, 4)),
+    "conv_transpose1d": LayerNet(lambda: Chain(a=nn.ConvTranspose1d(3, 2, 3, 2, output_padding=1)), image(3, 6)),
+    "conv_transpose2d": LayerNet(lambda: Chain(a=nn.ConvTranspose2d(3, 4, 3, 2, 1), b=nn.PReLU()), image(3, 5, 5)),
+    "conv_transpose3d": LayerNet(lambda: Chain(a=nn.ConvTranspose3d(2, 2, 2, bias=False)), image(2, 3, 3, 3)),
+    "norms": LayerNet(
+        lambda: Chain(
+            a=nn.InstanceNorm2d(4, affine=True),
+            b=nn.InstanceNorm2d(4),
+            c=nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+            d=nn.BatchNorm2d(4, affine=False),
+            e=nn.GroupNorm(2, 4, affine=False),
+        ),
+        image(4, 5, 6),
+    ),
+    "vector_norms": LayerNet(
+        lambda: Chain(
+            a=nn.LayerNorm(6),
+            b=nn.LayerNorm(6, bias=False),
+            c=nn.LayerNorm(6, elementwise_affine=False),
+            d=nn.RMSNorm(6),
+            e=nn.BatchNorm1d(6),
+        ),
+        vectors(),
+    ),
+    "bilinear": LayerNet(Bilinear, vectors()),
+    "lstm": LayerNet(lambda: Recurrent("LSTM", num_layers=2, batch_first=True, bidirectional=True), tokens(), TEXT),
+    "gru": LayerNet(lambda: Recurrent("GRU", num_layers=2, batch_first=True), tokens(), TEXT),
+    "rnn": LayerNet(lambda: Recurrent("RNN", bidirectional=True, bias=False), tokens(), TEXT),
+    "attention": LayerNet(lambda: Heads(False, batch_first=True), sequences(), TEXT),
+    "attention_weights": LayerNet(lambda: Heads(True), sequences(), TEXT),
+    "attention_without_bias": LayerNet(lambda: Heads(False, bias=False), sequences(), TEXT),
+    "encoder": LayerNet(encoder, sequences(), TEXT),
+    "encoder_norm_first": LayerNet(lambda: encoder(norm_first=True, activation="gelu"), sequences(), TEXT),
+    "decoder": LayerNet(
+        Decoder,
+        lambda: (torch.randn(2, 5, 8), torch.randn(2, 4, 8)),
+        ({0: "n", 1: "t"}, {0: "n", 1: "s"}),
+    ),
+    "dropout": LayerNet(
+        lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.1), nn.ReLU(), nn.Linear(4, 2)), vectors()
+    ),
+    "tied": LayerNet(Tied, tokens(), TEXT),
+    "shared": LayerNet(Shared, vectors()),
+    "buffers": LayerNet(Buffers, vectors()),
+    "clash": LayerNet(Clash, vectors()),
+    "residual": LayerNet(Residual, image(3, 16, 16)),
+    "lists": LayerNet(Lists, vectors()),
+    "activations": LayerNet(
+        lambda: nn.Sequential(
+            *(nn.ELU(), nn.LeakyReLU(0.2), nn.Softplus(), nn.Tanh(), nn.Hardtanh(), nn.Softmax(1), nn.Identity()),
+            nn.Linear(6, 2),
+        ),
+        vectors(),
+    ),
+}
