@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
-from isthmus.readers.tensorflow.builder import Builder, Operand
+from isthmus.readers.tensorflow.builder import Builder
 
 _ALL = 2**63 - 1
 
 
-def edges_of(op: Builder, paddings: Operand) -> Operand:
+def edges_of(op: Builder, paddings: ir.Value | np.ndarray) -> ir.Value | np.ndarray:
     """TensorFlow's (axes, 2) as ONNX's ``pads``: all begins, then all ends."""
     if isinstance(paddings, ir.Value):
-        listed = op.Transpose(op.Cast(paddings, to=ir.DataType.INT64), perm=[1, 0])
-        return op.Reshape(listed, [-1])
+        flat: ir.Value = op.Reshape(op.Transpose(op.Cast(paddings, to=ir.DataType.INT64), perm=[1, 0]), [-1])
+        return flat
     return paddings.T.astype("int64").reshape(-1)
 
 
-def mirrored(op: Builder, value: ir.Value, paddings: Operand, rank: int, mode: str) -> ir.Value:
+def mirrored(op: Builder, value: ir.Value, paddings: ir.Value | np.ndarray, rank: int, mode: str) -> ir.Value:
     """Padded by reflection: REFLECT leaves the edge itself out, SYMMETRIC repeats it, which ONNX does not know."""
     if mode == "REFLECT":
-        return op.Pad(value, edges_of(op, paddings), mode="reflect")
+        made: ir.Value = op.Pad(value, edges_of(op, paddings), mode="reflect")
+        return made
     if not isinstance(paddings, ir.Value):
         for axis, (before, after) in enumerate(paddings.tolist()):
             value = _symmetric(op, value, axis, [before] if before else None, [after] if after else None)

@@ -60,7 +60,10 @@ def max_pool_with_argmax(op, c, x, *, ksize, strides, padding, include_batch_in_
     if dtype not in _POOLED | _NARROWER:
         c.refuse(f"ONNX has no MaxPool of {dtype.name}, and no type that is wider")
     image = form.to_first(op, x if dtype in _POOLED else op.Cast(x, to=ir.DataType.DOUBLE))
-    values, places = op.MaxPool(image, outputs=2, **_settings(c, form, window, padding, ()))
+    settings = _settings(c, form, window, padding, ())
+    if _leaves_gaps(settings, window):
+        c.refuse("its windows skip elements, and where they are padded depends on sizes that are free")
+    values, places = op.MaxPool(image, outputs=2, **settings)
     spatial = op.ReduceProd(op.Shape(image, start=2), keepdims=1)
     depth = op.Shape(image, start=1, end=2)
     channel = op.Unsqueeze(op.Range(0, op.Squeeze(depth, [0]), 1), [1, 2])
@@ -102,14 +105,21 @@ def _max_pool(op, c, x, form, ksize, strides, padding, explicit):
     window = _window(c, form, ksize, strides)
     image = form.to_first(op, x)
     if x.dtype in _POOLED:
-        return form.from_first(op, op.MaxPool(image, **_settings(c, form, window, padding, explicit)))
+        settings = _settings(c, form, window, padding, explicit)
+        if _leaves_gaps(settings, window):
+            image, settings = same_at_run_time(op, image, window, _least(op, c, image)), _alone(settings)
+        return form.from_first(op, op.MaxPool(image, **settings))
     return form.from_first(op, _largest(op, c, image, form, window, padding, explicit))
+
+
+def _least(op, c, image):
+    return op.constant(-float("inf") if c.dtype().is_floating else c.dtype().min, image.dtype)
 
 
 def _largest(op, c, image, form, window, padding, explicit):
     """The largest of each window, of integers that ONNX's MaxPool does not take."""
     known = padding_of(padding, explicit, form, window, form.sizes(c))
-    least = op.constant(tf.as_dtype(c.dtype()).min, image.dtype)
+    least = _least(op, c, image)
     if known is None:
         image = same_at_run_time(op, image, window, least)
     elif any(flat(known)):
@@ -128,5 +138,20 @@ def _over_channels(op, x, form, depth):
 
 def _average(op, c, x, form, ksize, strides, padding):
     window = _window(c, form, ksize, strides)
-    pooled = op.AveragePool(form.to_first(op, x), count_include_pad=0, **_settings(c, form, window, padding, ()))
-    return form.from_first(op, pooled)
+    settings = _settings(c, form, window, padding, ())
+    image = form.to_first(op, x)
+    if not _leaves_gaps(settings, window):
+        return form.from_first(op, op.AveragePool(image, count_include_pad=0, **settings))
+    shape = op.Concat(op.constant([1, 1]), op.Shape(image, start=2), axis=0)
+    ones = op.Expand(op.constant(1, image.dtype), shape)
+    sums, counts = (op.AveragePool(same_at_run_time(op, v, window), **_alone(settings)) for v in (image, ones))
+    return form.from_first(op, op.Div(sums, counts))
+
+
+def _leaves_gaps(settings, window):
+    """Whether SAME is left to the runtime with windows that skip elements: of those ONNX Runtime's pools miscount."""
+    return "auto_pad" in settings and any(e < s for e, s in zip(window.extents, window.strides, strict=True))
+
+
+def _alone(settings):
+    return {name: value for name, value in settings.items() if name != "auto_pad"}
