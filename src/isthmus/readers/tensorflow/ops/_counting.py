@@ -42,6 +42,8 @@ class Counting:
     counters: Mapping[int, Counter]
     limits: Sequence[_Limit]
     is_counted: bool
+    known: Mapping[str, np.ndarray]
+    """What is the same constant in every iteration, by the name of its tensor."""
 
     def counter(self, op: Any, index: int, iteration: ir.Value) -> ir.Value:
         """The value of a counter in an iteration."""
@@ -61,6 +63,15 @@ class Counting:
             return None
         counts = [_trips(op, limit) for limit in self.limits]
         return counts[0] if len(counts) == 1 else op.Min(*counts)
+
+    def surely_runs(self) -> bool:
+        """Whether there is at least one iteration."""
+        return self.is_counted and all(
+            (bound := number(limit.bound)) is not None
+            and (start := number(limit.counter.start)) is not None
+            and (bound - start) * limit.counter.step > 0
+            for limit in self.limits
+        )
 
     def is_length(self, length: ir.Value | None) -> bool:
         """Whether the loop provably makes ``length`` iterations."""
@@ -98,7 +109,7 @@ def counting_of(
             counted = False
         elif not any(_equal(limit, other) for other in limits):
             limits.append(limit)
-    return Counting(counters, limits, counted and bool(limits))
+    return Counting(counters, limits, counted and bool(limits), known)
 
 
 def constant(value: Bound) -> np.ndarray | None:
@@ -222,17 +233,18 @@ _ARITHMETIC = frozenset(
 
 def _trips(op: Any, limit: _Limit) -> ir.Value:
     start, step = limit.counter.start, limit.counter.step
-    bound = _wide(op, limit.bound)
+    bound = wide(op, limit.bound)
     if step > 0:
-        span = bound if number(start) == 0 else op.Sub(bound, _wide(op, start))
+        span = bound if number(start) == 0 else op.Sub(bound, wide(op, start))
     else:
-        span = op.Sub(_wide(op, start), bound)
+        span = op.Sub(wide(op, start), bound)
     extra = int(limit.inclusive) + abs(step) - 1
     span = op.Add(span, extra) if extra else span
     return span if abs(step) == 1 else op.Div(span, abs(step))
 
 
-def _wide(op: Any, value: ir.Value) -> ir.Value:
+def wide(op: Any, value: ir.Value) -> ir.Value:
+    """An integer as int64; a constant stays one."""
     fixed = number(value)
     if fixed is not None:
         return op.constant(np.asarray(fixed, np.int64))

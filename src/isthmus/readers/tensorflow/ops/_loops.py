@@ -28,8 +28,18 @@ from isthmus.readers.tensorflow.ops._flow import (
     tensors_of,
     typed_like,
 )
-from isthmus.readers.tensorflow.ops._lists import INT64, TensorList, count, fitted, merged, resized, sized
-from isthmus.readers.tensorflow.ops._written import Collected, collected, written_element
+from isthmus.readers.tensorflow.ops._lists import (
+    INT64,
+    TensorList,
+    count,
+    fitted,
+    is_full,
+    merged,
+    resized,
+    sized,
+    written,
+)
+from isthmus.readers.tensorflow.ops._written import Collected, Replaced, collected, replaced, written_element
 
 Given = Mapping[str, Bound]
 
@@ -47,6 +57,7 @@ class _Loop:
     """What else is bound where the bodies are read, by the name of the tensor."""
     counting: Counting
     collected: Mapping[int, Collected]
+    replaced: Mapping[int, Replaced]
     variables: list[ir.Value] = field(default_factory=list)
     """What the variables began with that the body assigns."""
     carried: list[int] = field(default_factory=list)
@@ -58,7 +69,12 @@ def loop(op: Any, c: Context, cond: Region, body: Region, initial: Sequence[Boun
         return all_refused(len(initial))
     counting = counting_of(cond, body, initial, c.reader, within)
     lists = {k: how for k, how in collected(cond, body, counting).items() if isinstance(initial[k], TensorList)}
-    return _read(_Loop(op, c, cond, body, list(initial), within, counting, lists))
+    again = {
+        k: how
+        for k, how in replaced(cond, body, counting.known).items()
+        if isinstance(initial[k], TensorList) and (counting.surely_runs() or not is_full(initial[k].element))
+    }
+    return _read(_Loop(op, c, cond, body, list(initial), within, counting, lists, again))
 
 
 def _read(own: _Loop) -> list[Bound]:
@@ -70,6 +86,7 @@ def _read(own: _Loop) -> list[Bound]:
         for k in range(count_of)
         if not body.is_invariant(k)
         and k not in own.collected
+        and k not in own.replaced
         and not (own.counting.is_counted and k in own.counting.counters)
     ]
     for k in own.carried:
@@ -150,7 +167,7 @@ def _body(own: _Loop, graph: ir.Graph, starts: Sequence[ir.Value]) -> list[Bound
     for variable in own.variables:
         assert variable.shape is not None
         c.reader.state[variable] = _shaped(next(inputs), list(variable.shape))
-    wanted = [own.collected[k].item if k in own.collected else t for k, t in enumerate(body.outputs)]
+    wanted = [_wanted(own, k) for k in range(len(body.outputs))]
     given = dict(own.within) | {t.name: v for t, v in zip(body.inputs, bound, strict=True)}
     results = c.reader.run(body.graph, given, wanted)
     if refused(results):
@@ -162,6 +179,13 @@ def _body(own: _Loop, graph: ir.Graph, starts: Sequence[ir.Value]) -> list[Bound
     carried += [c.reader.state[v] for v in own.variables]
     returned(op, graph, [goes, *carried, *(results[k] for k in own.collected)])
     return results
+
+
+def _wanted(own: _Loop, k: int) -> tf.Tensor:
+    """What is read of the body for a value: of a list that is only written, the item."""
+    if k in own.collected:
+        return own.collected[k].item
+    return own.body.outputs[own.replaced[k].twin if k in own.replaced else k]
 
 
 def _shaped(value: ir.Value, dims: Sequence[Any]) -> ir.Value:
@@ -212,6 +236,8 @@ def _results(own: _Loop, trips: ir.Value | None, outputs: list[ir.Value]) -> lis
         next(rest)
     for k in own.collected:
         found[k] = _list_of(own, k, next(rest), trips)
+    for k, how in own.replaced.items():
+        found[k] = _with_last(own, k, how.index, found[how.twin])
     for k, value in enumerate(own.initial):
         if k not in found and trips is not None and k in own.counting.counters:
             found[k] = own.counting.last(op, k, trips)
@@ -244,6 +270,19 @@ def _list_of(own: _Loop, k: int, rows: ir.Value, trips: ir.Value | None) -> Tens
     head = op.Slice(before.value, [0], first, [0])
     tail = op.Slice(before.value, after, [np.iinfo(np.int64).max], [0])
     return dataclasses.replace(held, value=op.Concat(head, rows, tail, axis=0))
+
+
+def _with_last(own: _Loop, k: int, index: int, item: ir.Value) -> TensorList:
+    """A list whose element ``index`` is the last one that the loop wrote.
+
+    Without an iteration nothing is written, and TensorFlow cannot give elements of a shape that is not known.
+    """
+    op, before = own.op, own.initial[k]
+    element = merged(before.element, _element(own.body.outputs[own.replaced[k].twin]))
+    if before.value is None and number(before.length) == 1 and index == 0 and element is not None:
+        only = _shaped(op.Unsqueeze(item, [0]), [1, *element])
+        return dataclasses.replace(before, value=only, element=element, length=None)
+    return written(op, own.c, before, op.constant(np.asarray(index)), item, element)
 
 
 def _element(item: tf.Tensor) -> tuple[int | None, ...] | None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from isthmus.readers.tensorflow.functions import IDENTITIES, Region, arguments_of, called, origin
-from isthmus.readers.tensorflow.ops._counting import Counter, Counting
+from isthmus.readers.tensorflow.ops._counting import Counter, Counting, static
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class Collected:
     item: tf.Tensor
     counter: Counter | None
     grows: bool
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A list of which each iteration writes the same element: what the loop carries as its value ``twin`` as well."""
+
+    index: int
+    twin: int
 
 
 _WRITES = {
@@ -46,13 +55,9 @@ def _collected(cond: Region, body: Region, index: int, counting: Counting) -> Co
     node = origin(body.outputs[index]).op
     if node.type not in _WRITES:
         return None
-    held, at, item = _WRITES[node.type]
-    if body.position(node.inputs[held]) != index or _users(body.inputs[index]) != [node]:
+    if not _only_written(cond, body, index, node):
         return None
-    if _users(cond.inputs[index], but=body) or _users(node.outputs[0], but=body):
-        return None
-    if body.position(node.inputs[item]) == index:
-        return None
+    _, at, item = _WRITES[node.type]
     if at is None:
         return Collected(node.inputs[item], None, grows=True)
     place = body.position(node.inputs[at])
@@ -61,6 +66,32 @@ def _collected(cond: Region, body: Region, index: int, counting: Counting) -> Co
         return None
     grows = node.type == "TensorListSetItem" and bool(node.get_attr("resize_if_index_out_of_bounds"))
     return Collected(node.inputs[item], counter, grows)
+
+
+def replaced(cond: Region, body: Region, known: Mapping[str, np.ndarray]) -> Mapping[int, Replaced]:
+    """The lists of which one element is written again and again, and not looked at: the last one written counts."""
+    found = {}
+    for index, output in enumerate(body.outputs):
+        node = origin(output).op
+        if node.type not in _WRITES or not _only_written(cond, body, index, node):
+            continue
+        _, at, item = _WRITES[node.type]
+        place = None if at is None else static(node.inputs[at], known)
+        wanted = origin(node.inputs[item])
+        twins = [k for k, other in enumerate(body.outputs) if origin(other) is wanted and not body.is_invariant(k)]
+        if place is not None and twins:
+            found[index] = Replaced(int(place), twins[0])
+    return found
+
+
+def _only_written(cond: Region, body: Region, index: int, node: tf.Operation) -> bool:
+    """Whether all that happens to a list in an iteration is that ``node`` writes into it."""
+    held, _, item = _WRITES[node.type]
+    if body.position(node.inputs[held]) != index or _users(body.inputs[index]) != [node]:
+        return False
+    if _users(cond.inputs[index], but=body) or _users(node.outputs[0], but=body):
+        return False
+    return body.position(node.inputs[item]) != index
 
 
 def _users(tensor: tf.Tensor, but: Region | None = None) -> list[tf.Operation]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from isthmus.readers.tensorflow.contract import Host, Reads, Static
 from isthmus.readers.tensorflow.dtypes import data_type
+from isthmus.readers.tensorflow.ops._counting import wide
 from isthmus.readers.tensorflow.ops._lists import (
     INT64,
     TensorList,
@@ -39,11 +40,6 @@ def _dtype(c, dtype):
     return found if found is not None else c.refuse(f"its elements are {dtype.name}, for which ONNX has no type")
 
 
-def _long(op, value):
-    """An int64 of shape ()."""
-    return op.Cast(value, to=INT64)
-
-
 def _item(c, index):
     """The shape of an input, with None for free axes."""
     shape = c.shape_or_none(index)
@@ -59,7 +55,7 @@ def _declared(shape) -> tuple[int | None, ...] | None:
 @read("TensorListReserve")
 def reserve(op, c, element_shape: Host, num_elements, *, element_dtype: tf.DType):
     shape = _declared(element_shape)
-    return TensorList(_dtype(c, element_dtype), shape, length=_long(op, num_elements), declared=shape)
+    return TensorList(_dtype(c, element_dtype), shape, length=wide(op, num_elements), declared=shape)
 
 
 @read("EmptyTensorList")
@@ -93,20 +89,20 @@ def element_shape(op, c, input_handle, *, shape_type: tf.DType):
 @read("TensorListGetItem")
 def get_item(op, c, input_handle, index, element_shape: Host, *, element_dtype: tf.DType):
     held = sized(op, c, _list(c, input_handle), _declared(element_shape))
-    return _shaped(op.Gather(held.value, _long(op, index), axis=0), held.element)
+    return _shaped(op.Gather(held.value, wide(op, index), axis=0), held.element)
 
 
 @read("TensorListGather")
 def gather(op, c, input_handle, indices, element_shape: Host, *, element_dtype: tf.DType):
     held = sized(op, c, _list(c, input_handle), _declared(element_shape))
-    return _shaped(op.Gather(held.value, _long(op, indices), axis=0), (None, *(held.element or ())))
+    return _shaped(op.Gather(held.value, op.Cast(indices, to=INT64), axis=0), (None, *(held.element or ())))
 
 
 @read("TensorListSetItem")
 def set_item(op, c, input_handle, index, item, *, resize_if_index_out_of_bounds: bool):
     held = fitted(op, c, _list(c, input_handle), op.Shape(item), _item(c, 2))
     if resize_if_index_out_of_bounds:
-        held = resized(op, held, op.Max(count(op, held), op.Add(_long(op, index), 1)))
+        held = resized(op, held, op.Max(count(op, held), op.Add(wide(op, index), 1)))
     return written(op, c, held, index, item, _item(c, 2))
 
 
@@ -124,25 +120,27 @@ def pop_back(op, c, input_handle, element_shape: Host, *, element_dtype: tf.DTyp
 
 @read("TensorListResize")
 def resize(op, c, input_handle, size):
-    return resized(op, _list(c, input_handle), _long(op, size))
+    return resized(op, _list(c, input_handle), wide(op, size))
 
 
 @read("TensorListScatter")
 def scatter(op, c, tensor, indices, element_shape: Host):
-    return _scattered(op, c, tensor, indices, op.Add(op.ReduceMax(_long(op, indices), keepdims=0), 1), element_shape)
+    return _scattered(
+        op, c, tensor, indices, op.Add(op.ReduceMax(op.Cast(indices, to=INT64), keepdims=0), 1), element_shape
+    )
 
 
 @read("TensorListScatterV2")
 def scatter_v2(op, c, tensor, indices, element_shape: Host, num_elements: Static):
     if num_elements >= 0:
         return _scattered(op, c, tensor, indices, op.constant(num_elements, INT64), element_shape)
-    size = op.Add(op.ReduceMax(op.Concat(_long(op, indices), [-1], axis=0), keepdims=0), 1)
+    size = op.Add(op.ReduceMax(op.Concat(op.Cast(indices, to=INT64), [-1], axis=0), keepdims=0), 1)
     return _scattered(op, c, tensor, indices, size, element_shape)
 
 
 def _scattered(op, c, tensor, indices, size, element_shape):
     shape = op.Concat(op.Unsqueeze(size, [0]), op.Shape(tensor, start=1), axis=0)
-    value = op.ScatterND(zeros(op, tensor.dtype, shape), op.Unsqueeze(_long(op, indices), [1]), tensor)
+    value = op.ScatterND(zeros(op, tensor.dtype, shape), op.Unsqueeze(op.Cast(indices, to=INT64), [1]), tensor)
     return TensorList(tensor.dtype, _item(c, 0)[1:], value=value, declared=_declared(element_shape))
 
 
@@ -154,9 +152,9 @@ def scatter_into(op, c, input_handle, tensor, indices):
         held = sized(op, c, held, element)
     if held.value is None or held.written is not None:
         c.refuse("the shape of the elements of its list is not known before they are written")
-    most = op.Add(op.ReduceMax(op.Concat(_long(op, indices), [-1], axis=0), keepdims=0), 1)
+    most = op.Add(op.ReduceMax(op.Concat(op.Cast(indices, to=INT64), [-1], axis=0), keepdims=0), 1)
     held = resized(op, held, op.Max(count(op, held), most))
-    value = op.ScatterND(held.value, op.Unsqueeze(_long(op, indices), [1]), tensor)
+    value = op.ScatterND(held.value, op.Unsqueeze(op.Cast(indices, to=INT64), [1]), tensor)
     return dataclasses.replace(held, value=value)
 
 
