@@ -39,8 +39,11 @@ def _prepared(entry: Lowering, backend: TorchBackend, layer: Layer | None) -> Lo
         def operand(index: int) -> Any:
             return _handed(c.node, index, given[index], entry.passing(index), backend)
 
+        def tensor(index: int) -> Any:
+            return _handed(c.node, index, given[index], "tensor", backend)
+
         # A layer takes the weights itself: they must not stand elsewhere by then.
-        if layer is not None and backend.recorder is not None and (made := layer(c, backend, operand)) is not None:
+        if layer is not None and backend.recorder is not None and (made := layer(c, backend, tensor)) is not None:
             return made
         tensors = [operand(i) for i in range(len(given))]
         graphs = {k: _tensors_out(v, backend) for k, v in attributes.items() if isinstance(v, Subgraph)}
