@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import onnx_ir as ir
 import pytest
-from evaluate import feeds_of, run
+from evaluate import feeds_of, reference, run
 from layout_nets import hub_of
 
 import isthmus.passes
@@ -20,6 +20,8 @@ from isthmus.hub.canonical import check_canonical
 from isthmus.hub.schema import op_names
 from isthmus.passes.base import HubPass, Repeat
 
+NOT_ON_RUNTIME = {"WidenTypes"}
+"""Whose example ONNX Runtime cannot run before the pass: ONNX's own evaluator says what it gives."""
 WITHOUT = {"ExpandFunctions": {"HardSwish"}}
 """What the target of the example lacks."""
 
@@ -74,7 +76,7 @@ def test_there_are_passes() -> None:
 def test_docstring(found: type[HubPass]) -> None:
     hub = hub_of(example(found, "Given"))
     feeds = feeds_of(hub)
-    golden = run(hub.model, feeds)
+    golden = (reference if found.__name__ in NOT_ON_RUNTIME else run)(hub.model, feeds)
     result = made(found)(hub)
     assert result.modified
     sweep = importlib.import_module("isthmus.passes.cleanup").RemoveDead()

@@ -56,28 +56,35 @@ class ExpandFunctions(HubPass):
         for node in list(model.graph.all_nodes()):
             if node.domain != ONNX or (ONNX, node.op_type) in self._table:
                 continue
-            body = _body(node)
-            if body is None:
+            if not call_body(model, node):
                 reasons.decline(node, "ONNX defines it by no others")
-                continue
-            _fill_defaults(node)
-            body.domain, body.name, body.overload = _EXPANDED, node.op_type, str(len(model.functions))
-            function = ir.serde.deserialize_function(body)
-            for inner in function.all_nodes():
-                inner.metadata_props.update(node.metadata_props)
-            model.functions[function.identifier()] = function
-            model.graph.opset_imports.setdefault(_EXPANDED, 1)
-            node.domain, node.overload = _EXPANDED, body.overload
         return bool(model.functions)
 
 
-def _body(node: ir.Node) -> onnx.FunctionProto | None:
-    """The newest function body that the hub's opset can hold."""
-    schema = schema_of(ONNX, node.op_type)
+def call_body(model: ir.Model, node: ir.Node) -> bool:
+    """Make a node a call of its ONNX function body, which canonical form inlines. False where it has none."""
+    found = function_body(node)
+    if found is None:
+        return False
+    body, _ = found
+    _fill_defaults(node)
+    body.domain, body.name, body.overload = _EXPANDED, node.op_type, str(len(model.functions))
+    function = ir.serde.deserialize_function(body)
+    for inner in function.all_nodes():
+        inner.metadata_props.update(node.metadata_props)
+    model.functions[function.identifier()] = function
+    model.graph.opset_imports.setdefault(_EXPANDED, 1)
+    node.domain, node.overload = _EXPANDED, body.overload
+    return True
+
+
+def function_body(node: ir.Node, version: int = HUB_OPSET) -> tuple[onnx.FunctionProto, int] | None:
+    """The newest function body that opset ``version`` can hold, and the opset that it is written at."""
+    schema = schema_of(ONNX, node.op_type, version)
     if schema is None:
         return None
-    plain = [v for v in schema.function_opset_versions if v <= HUB_OPSET]
-    by_context = [v for v in schema.context_dependent_function_opset_versions if v <= HUB_OPSET]
+    plain = [v for v in schema.function_opset_versions if v <= version]
+    by_context = [v for v in schema.context_dependent_function_opset_versions if v <= version]
     found: bytes | None = None
     if plain:
         found = schema.get_function_with_opset_version(max(plain))
@@ -91,7 +98,7 @@ def _body(node: ir.Node) -> onnx.FunctionProto | None:
     body.ParseFromString(found)
     del body.output[len(node.outputs) :]
     _make_every_output(body)
-    return body if body.node else None
+    return (body, max(plain or by_context)) if body.node else None
 
 
 def _make_every_output(body: onnx.FunctionProto) -> None:

@@ -20,6 +20,8 @@ from isthmus.hub.opset import lowest_equivalent_opset, lowest_version, to_opset
 from isthmus.hub.provenance import where
 from isthmus.hub.schema import ML, schema_of
 from isthmus.hub.state import LARGEST, STATE, state_of, written
+from isthmus.passes.pipelines import for_onnx
+from isthmus.passes.widen import without_kernel
 from isthmus.types import Blocker, Note, Options, TensorSpec
 from isthmus.writers.onnx_file import write_file
 
@@ -52,8 +54,11 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
     stands = blockers(hub, options)
     if stands:
         raise Unsupported("this model cannot be written as ONNX", stands)
-    model = hub.model.clone()
-    version = to_opset(model, options.opset)
+    hub = hub.with_(model=hub.model.clone())
+    version = _opset(hub, options)
+    hub = for_onnx(hub, version)
+    model = hub.model
+    to_opset(model, version)
     _import_what_is_used(model)
     _keep_signature(model, hub)
     model.ir_version = max(
@@ -70,8 +75,9 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
 
 
 def blockers(hub: Hub, options: Options) -> list[Blocker]:
-    """Every operator that ONNX Runtime cannot know, and every node for which a pinned opset is too low."""
+    """Every operator that ONNX Runtime cannot know or run, and every node for which a pinned opset is too low."""
     found: list[Blocker] = []
+    version = _opset(hub, options)
     for graph in hub.model.graphs():
         for node in graph:
             if not _known(node):
@@ -82,7 +88,13 @@ def blockers(hub: Hub, options: Options) -> list[Blocker]:
                 if needs > options.opset:
                     hint = f"pin opset {max(lowest_equivalent_opset(hub.model), needs)} or later, or none"
                     found.append(Blocker(op_name(node), f"needs opset {needs}", hint, where(node)))
+        found += [Blocker(op_name(node), why, "", where(node)) for node, why in without_kernel(graph, version)]
     return _counted(found)
+
+
+def _opset(hub: Hub, options: Options) -> int:
+    """The version that is written: the one pinned, or the lowest that says the same."""
+    return lowest_equivalent_opset(hub.model) if options.opset is None else options.opset
 
 
 def _left_out(keys: Sequence[str]) -> Iterator[Note]:
