@@ -53,6 +53,21 @@ def filled(op: Builder, number: Any, dtype: ir.DataType, shape: Any) -> ir.Value
     return op.Expand(op.constant(np.asarray(number), dtype), shape)
 
 
+def entry(op: Builder, numbers: Any, index: int) -> Any:
+    """One entry of a scalar or vector, as a vector of one element."""
+    if isinstance(numbers, np.ndarray):
+        return int64(op, numbers).reshape(-1)[index : index + 1]
+    return op.Gather(op.Reshape(int64(op, numbers), [-1]), np.asarray([index]), axis=0)
+
+
+def strides(op: Builder, sizes: ir.Value, rank: int) -> ir.Value:
+    """How many elements one step on each axis passes over."""
+    steps = [op.constant(np.asarray([1], np.int64))]
+    for axis in range(rank - 1, 0, -1):
+        steps.insert(0, op.Mul(steps[0], entry(op, sizes, axis)))
+    return op.Concat(*steps, axis=0)
+
+
 def tensor_of(value: Any) -> Any:
     """The tensor itself, or the pairs that stand for a complex one: one axis more, at the end."""
     return value.pairs if isinstance(value, Complex) else value

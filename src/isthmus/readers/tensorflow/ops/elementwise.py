@@ -35,11 +35,6 @@ table.alias(
 )
 
 
-@read("Identity", "StopGradient", "Snapshot")
-def identity(op, x):
-    return x
-
-
 @read("Cast", ignore=("Truncate",))
 def cast(op, c, x, *, DstT: tf.DType):
     return op.Cast(x, to=data_type(DstT))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads, Static
-from isthmus.readers.tensorflow.handles import Complex, VariableHandle
+from isthmus.readers.tensorflow.handles import Complex
 from isthmus.readers.tensorflow.ops._sizes import int64, like, positive, tensor_of
+from isthmus.readers.tensorflow.ops._variables import held
 
 table = Reads()
 read = table.read
@@ -22,10 +23,10 @@ def gather_v2(op, c, params: ComplexOrReal, indices, axis: Static, *, batch_dims
 
 @read("ResourceGather", ignore=("validate_indices",))
 def resource_gather(op, c, resource, indices, *, batch_dims: int):
-    held = _held(c, resource)
+    params = held(c, resource)
     if batch_dims == 0:
-        return op.Gather(held, _indices(op, indices), axis=0)
-    return _in_batches(op, held, indices, batch_dims)
+        return op.Gather(params, _indices(op, indices), axis=0)
+    return _in_batches(op, params, indices, batch_dims)
 
 
 @read("GatherNd")
@@ -37,13 +38,7 @@ def gather_nd(op, c, params: ComplexOrReal, indices, *, bad_indices_policy: str)
 
 @read("ResourceGatherNd")
 def resource_gather_nd(op, c, resource, indices):
-    return _gathered_nd(op, c, _held(c, resource), indices)
-
-
-def _held(c, resource):
-    if not isinstance(resource, VariableHandle):
-        c.refuse("its resource is not a variable that the model holds")
-    return resource.value
+    return _gathered_nd(op, c, held(c, resource), indices)
 
 
 def _indices(op, indices):

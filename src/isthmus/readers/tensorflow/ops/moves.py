@@ -13,10 +13,12 @@ from isthmus.readers.tensorflow.ops._sizes import (
     FIRST,
     LAST,
     counted,
+    entry,
     int64,
     like,
     positive,
     size,
+    strides,
     tensor_of,
 )
 
@@ -91,17 +93,17 @@ def concat_offset(op, c, axis: Static, shapes):
 def split(op, c, axis: Static, value: ComplexOrReal, *, num_split: int):
     if num_split == 1:
         return value
-    axis = positive(axis, c.rank(1))
-    return like(value, *op.Split(tensor_of(value), axis=axis, num_outputs=num_split, outputs=num_split))
+    at = positive(axis, c.rank(1))
+    return like(value, *op.Split(tensor_of(value), axis=at, num_outputs=num_split, outputs=num_split))
 
 
 @read("SplitV", ignore=("num_split",))
 def split_v(op, c, value: ComplexOrReal, sizes: Host, axis: Static):
     if c.outputs == 1:
         return value
-    axis = positive(axis, c.rank())
-    sizes = _with_rest(op, tensor_of(value), c.shape()[axis], int64(op, sizes), axis)
-    return like(value, *op.Split(tensor_of(value), sizes, axis=axis, outputs=c.outputs))
+    at = positive(axis, c.rank())
+    parts = _with_rest(op, tensor_of(value), c.shape()[at], int64(op, sizes), at)
+    return like(value, *op.Split(tensor_of(value), parts, axis=at, outputs=c.outputs))
 
 
 @read("Roll")
@@ -110,7 +112,7 @@ def roll(op, c, x: ComplexOrReal, shift: Host, axis: Static):
     rank, sizes = c.rank(), c.shape()
     for index, place in enumerate(axis.reshape(-1)):
         at = positive(place, rank)
-        by = _entry(op, shift, index)
+        by = entry(op, shift, index)
         start = _start_of_roll(op, value, sizes[at], by, at)
         value = op.Concat(op.Slice(value, start, [LAST], [at]), op.Slice(value, [0], start, [at]), axis=at)
     return like(x, value)
@@ -163,13 +165,6 @@ def _with_rest(op, value, total, sizes, axis):
     return op.Where(op.Less(sizes, np.int64(0)), rest, sizes)
 
 
-def _entry(op, numbers, index):
-    """One entry of a scalar or vector, as a vector of one element."""
-    if isinstance(numbers, np.ndarray):
-        return int64(op, numbers).reshape(-1)[index : index + 1]
-    return op.Gather(op.Reshape(int64(op, numbers), [-1]), np.asarray([index]), axis=0)
-
-
 def _start_of_roll(op, value, known, by, axis):
     """Where the elements that come first were: -shift, modulo the size."""
     if isinstance(by, np.ndarray) and isinstance(known, int):
@@ -191,23 +186,14 @@ def _transposed_by_value(op, c, x, perm):
     if rank < 2:
         return x
     sizes = op.Shape(x)
-    strides = _strides(op, sizes, rank)
     target = op.Gather(sizes, perm, axis=0)
-    steps = op.Gather(strides, perm, axis=0)
+    steps = op.Gather(strides(op, sizes, rank), perm, axis=0)
     along = [
         op.Reshape(
-            op.Mul(counted(op, _entry(op, target, axis)), _entry(op, steps, axis)),
+            op.Mul(counted(op, entry(op, target, axis)), entry(op, steps, axis)),
             [-1 if axis == place else 1 for place in range(rank)],
             allowzero=0,
         )
         for axis in range(rank)
     ]
     return op.Gather(op.Reshape(x, [-1]), functools.reduce(op.Add, along), axis=0)
-
-
-def _strides(op, sizes, rank):
-    """How many elements one step on each axis passes over."""
-    steps = [op.constant(np.asarray([1], np.int64))]
-    for axis in range(rank - 1, 0, -1):
-        steps.insert(0, op.Mul(steps[0], _entry(op, sizes, axis)))
-    return op.Concat(*steps, axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.ops._scattering import scattered
 from isthmus.readers.tensorflow.ops._sizes import counted, filled, int64, rows, size
 
 table = Reads()
@@ -78,7 +79,7 @@ def _scattered(op, c, x, indices, updates, reduction, which):
         c.refuse("the length of its index vectors is not known")
     if depth == 0:
         c.refuse("its index vectors have no entries, so that each means the whole tensor")
-    return op.ScatterND(x, int64(op, indices), updates, reduction=reduction)
+    return scattered(op, x, int64(op, indices), updates, reduction)
 
 
 def _joined(op, parts):

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Host, Reads
 from isthmus.readers.tensorflow.dtypes import data_type
-from isthmus.readers.tensorflow.handles import VariableHandle
 from isthmus.readers.tensorflow.ops._sizes import (
     counted,
     filled,
@@ -20,6 +19,7 @@ from isthmus.readers.tensorflow.ops._sizes import (
     vector,
     with_pairs,
 )
+from isthmus.readers.tensorflow.ops._variables import held
 
 table = Reads()
 read = table.read
@@ -37,9 +37,7 @@ def shape_n(op, c, xs: ComplexOrReal, *, out_type: tf.DType):
 
 @read("VariableShape")
 def variable_shape(op, c, resource, *, out_type: tf.DType):
-    if not isinstance(resource, VariableHandle):
-        c.refuse("its resource is not a variable that the model holds")
-    return op.Cast(op.Shape(resource.value), to=data_type(out_type))
+    return op.Cast(op.Shape(held(c, resource)), to=data_type(out_type))
 
 
 @read("Size")
