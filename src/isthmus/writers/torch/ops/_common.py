@@ -27,13 +27,16 @@ __all__ = [
     "dim",
     "dims",
     "dtype_of",
+    "from_front",
     "graphs",
+    "has_rank",
     "held_dtype",
     "host_list",
     "host_scalar",
     "in_wider",
     "is_recorded",
     "leaf",
+    "length_of",
     "positive",
     "sizes_of",
     "wider",
@@ -99,10 +102,28 @@ def positive(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+def from_front(c: Context, axis: int, index: int = 0) -> int:
+    """An axis of input ``index`` counted from the front: its rank need be known only where it is not yet."""
+    return axis if axis >= 0 else axis + c.rank(index)
+
+
+def length_of(c: Context, axis: int, index: int = 0) -> int | None:
+    """The size of an axis of input ``index`` where the hub knows it."""
+    value = c.node.inputs[index]
+    known = None if value is None or value.shape is None else c.shape(index)[axis]
+    return known if isinstance(known, int) else None
+
+
 def dim(c: Context, x: Any, axis: int, index: int = 0) -> Any:
     """The size of an axis of input ``index``, which is ``x``: an int where the hub knows it, else symbolic."""
-    known = c.shape(index)[axis]
-    return known if isinstance(known, int) else x.size(axis)
+    known = length_of(c, axis, index)
+    return x.size(axis) if known is None else known
+
+
+def has_rank(c: Context, x: Any, index: int = 0) -> bool:
+    """Whether the rank of input ``index``, which is ``x``, is known to the hub, or to a tensor of now."""
+    value = c.node.inputs[index]
+    return isinstance(x, torch.Tensor | np.ndarray) or (value is not None and value.shape is not None)
 
 
 def dims(c: Context, x: Any, index: int = 0) -> list[Any]:

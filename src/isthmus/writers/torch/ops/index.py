@@ -10,7 +10,7 @@ import torch
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import call, dim, host_list, host_scalar, positive
+from isthmus.writers.torch.ops._common import call, dim, from_front, host_list, host_scalar, length_of, positive
 from isthmus.writers.torch.ops._dims import BITS, counts, index_tensor, is_known, larger, moved, nonnegative
 
 table = Lowerings()
@@ -24,7 +24,7 @@ _FAR = 2**31 - 1
 @lower("Gather")
 def gather(c, x, indices: Host, *, axis):
     """Subscripts count negative indices from the end themselves, and there is a kernel for every type."""
-    axis = positive(axis, c.rank())
+    axis = from_front(c, axis)
     if is_known(indices) and indices.ndim == 0:
         return x.select(axis, host_scalar(indices))
     before = (slice(None),) * axis
@@ -54,7 +54,7 @@ def as_indices(c: Context, indices: Any, index: int, like: Any) -> Any:
 
 @lower("GatherElements")
 def gather_elements(c, x, indices: Host, *, axis):
-    axis = positive(axis, c.rank())
+    axis = from_front(c, axis)
     at = nonnegative(as_indices(c, indices, 1, x), dim(c, x, axis))
     return moved(c, lambda v: torch.gather(v, axis, at), x)
 
@@ -91,7 +91,6 @@ def index_depth(c: Context, batch_dims: int) -> int | None:
 @lower("Slice")
 def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None):
     """Bounds beyond the axis are clamped, as Python does."""
-    rank = c.rank()
     length = len(starts) if is_known(starts) else c.shape(1)[0]
     if not isinstance(length, int) and is_known(axes):
         length = len(axes)
@@ -99,13 +98,13 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
         axes = counts(0, starts.size(0), starts)
     if axes is not None and not is_known(axes):
         return _sliced_anywhere(c, x, starts, ends, axes, steps)
-    order = list(range(length)) if axes is None else [positive(int(a), rank) for a in axes]
+    order = list(range(length)) if axes is None else [from_front(c, int(a)) for a in axes]
     if steps is not None and not is_known(steps):
         return _sliced_by(c, x, order, *(host_list(c, v, length) for v in (starts, ends, steps)))
     begins, stops = host_list(c, starts, length), host_list(c, ends, length)
     strides = [1] * length if steps is None else [int(s) for s in steps]
     whole = slice(None)
-    spans = [whole] * rank
+    spans = [whole] * (max(order, default=-1) + 1)
     backward = [axis for axis, stride in zip(order, strides, strict=True) if stride < 0]
     for axis, begin, stop, stride in zip(order, begins, stops, strides, strict=True):
         spans[axis] = _span(c, x, axis, begin, stop, stride)
@@ -124,11 +123,11 @@ def _span(c: Context, x: Any, axis: int, begin: Any, stop: Any, stride: int) -> 
         if not (isinstance(begin, int) and begin >= -1):
             begin = larger(begin, -dim(c, x, axis))  # ONNX clamps such a start to the first element
         begin, stop, stride = -(begin + 1), -(stop + 1), -stride
-    length = c.shape()[axis]
-    if isinstance(begin, int) and (begin == 0 or begin <= (-length if isinstance(length, int) else -_FAR)):
+    length = length_of(c, axis)
+    if isinstance(begin, int) and (begin == 0 or begin <= -(_FAR if length is None else length)):
         begin = None
     if isinstance(stop, int):
-        stop = None if stop >= (length if isinstance(length, int) else _FAR) else max(stop, -_LAST)
+        stop = None if stop >= (_FAR if length is None else length) else max(stop, -_LAST)
     return slice(begin, stop, None if stride == 1 else stride)
 
 
@@ -177,7 +176,7 @@ alias(Where=torch.where)
 def compress(c, x, condition, *, axis):
     """The condition may be shorter than the axis."""
     kept = torch.nonzero(condition).squeeze(1)
-    return x.reshape([-1]).index_select(0, kept) if axis is None else x.index_select(positive(axis, c.rank()), kept)
+    return x.reshape([-1]).index_select(0, kept) if axis is None else x.index_select(axis, kept)
 
 
 @lower("NonZero")

@@ -40,13 +40,13 @@ def reduce_prod(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
 
 @lower("ReduceMax")
 def reduce_max(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    largest = _extreme_of_none(c, least=True) if 0 in c.shape(0) else torch.amax
+    largest = _extreme_of_none(c, least=True) if _is_empty(c) else torch.amax
     return _reduced(c, in_order, largest, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
 @lower("ReduceMin")
 def reduce_min(c, x, axes: Host = None, *, keepdims, noop_with_empty_axes):
-    smallest = _extreme_of_none(c, least=False) if 0 in c.shape(0) else torch.amin
+    smallest = _extreme_of_none(c, least=False) if _is_empty(c) else torch.amin
     return _reduced(c, in_order, smallest, _same, x, axes, keepdims, noop_with_empty_axes)
 
 
@@ -135,14 +135,11 @@ def product_over(x: torch.Tensor, axes: list[int], keepdim: bool, dtype: torch.d
 
 def _over(c: Context, axes: Any, noop: int) -> Any:
     """The axes to reduce: a list, or what a run finds in a tensor. None where nothing is reduced."""
-    everything = list(range(c.rank(0)))
-    if axes is None or (isinstance(axes, np.ndarray) and axes.size == 0):
-        return None if noop or not everything else everything
-    if isinstance(axes, np.ndarray):
+    if isinstance(axes, np.ndarray) and axes.size:
         return host_list(c, axes)
-    length = c.shape(1)[0] if c.rank(1) else 1
+    length = 0 if axes is None or isinstance(axes, np.ndarray) else c.shape(1)[0] if c.rank(1) else 1
     if length == 0:
-        return None if noop or not everything else everything
+        return None if noop or c.rank(0) == 0 else list(range(c.rank(0)))
     return axes.tolist() if isinstance(length, int) else axes_of(axes, c.rank(0), bool(noop))
 
 
@@ -150,6 +147,12 @@ def _may_be_none(c: Context, axes: Any, noop: int) -> bool:
     """Whether only a run tells that there are no axes, and that nothing is to be reduced then."""
     computed = axes is not None and not isinstance(axes, np.ndarray)
     return computed and bool(noop) and c.rank(1) == 1 and not isinstance(c.shape(1)[0], int)
+
+
+def _is_empty(c: Context) -> bool:
+    """Whether the hub knows that the operand has no elements."""
+    value = c.node.inputs[0]
+    return value is not None and value.shape is not None and 0 in value.shape
 
 
 def _same_type(c: Context) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import call, dim, dims, host_list, positive
+from isthmus.writers.torch.ops._common import call, dim, dims, from_front, has_rank, host_list, length_of, positive
 from isthmus.writers.torch.ops._dims import is_known, larger, product, smaller, tensor_of
 
 table = Lowerings()
@@ -20,12 +20,22 @@ lower, alias = table.lower, table.alias
 @lower("Shape")
 def shape(c, x, *, start, end):
     """Bounds are clamped as Python clamps them."""
-    return tensor_of(c, dims(c, x)[start:end])
+    return tensor_of(c, dims(c, x)[start:end]) if has_rank(c, x) else _sizes(c, x)[start:end]
+
+
+def _sizes(c: Context, x: Any) -> Any:
+    """The shape of a tensor as a vector of int64, also where only a run tells its rank."""
+    return tensor_of(c, dims(c, x)) if has_rank(c, x) else call(c, torch.tensor, x.size(), dtype=torch.int64)
+
+
+def _elements(c: Context, x: Any) -> Any:
+    """How many elements a tensor has."""
+    return product(dims(c, x)) if has_rank(c, x) else x.numel()
 
 
 @lower("Size")
 def size(c, x):
-    return call(c, torch.tensor, product(dims(c, x)), dtype=torch.int64)
+    return call(c, torch.tensor, _elements(c, x), dtype=torch.int64)
 
 
 @lower("Identity")
@@ -40,20 +50,17 @@ def reshape(c, x, shape: Host, *, allowzero):
         wanted = host_list(c, shape, len(shape))
         if not allowzero:
             wanted = [dim(c, x, i) if isinstance(w, int) and w == 0 else w for i, w in enumerate(wanted)]
-        return x.reshape(_settled(c, wanted))
+        return x.reshape(_settled(c, wanted) if has_rank(c, x) else wanted)
     if not allowzero:
-        shape = _zeros_copied(c, shape, tensor_of(c, dims(c, x)))
+        own = _sizes(c, x)
+        rank = c.rank() if has_rank(c, x) else own.size(0)
+        # A zero takes the size that stands at its own place.
+        shape = torch.where(shape == 0, F.pad(own, [0, dim(c, shape, 0, 1) - rank]), shape)
     length = c.shape(1)[0]
     if not isinstance(length, int):
         return x.reshape(shape.tolist())
-    rest = product(dims(c, x)) // (-shape.prod()).clamp_min(1)  # what -1 stands for, so that no size is negative
+    rest = _elements(c, x) // (-shape.prod()).clamp_min(1)  # what -1 stands for, so that no size is negative
     return x.reshape(host_list(c, torch.where(shape == -1, rest, shape), length))
-
-
-def _zeros_copied(c: Context, shape: Any, source: Any) -> Any:
-    """``shape`` with zeros taken from ``source``, both 1-D int64."""
-    length = dim(c, shape, 0, 1)
-    return torch.where(shape == 0, F.pad(source, [0, length - c.rank()]), shape)
 
 
 def _settled(c: Context, wanted: list[Any]) -> list[Any]:
@@ -82,8 +89,8 @@ def squeeze(c, x, axes: Host = None):
         return x.squeeze()
     if not is_known(axes):
         return _squeezed_at_run_time(c, x, axes)
-    gone = sorted({positive(int(a), c.rank()) for a in axes.reshape(-1)})
-    if any(isinstance(c.shape()[a], int) and c.shape()[a] != 1 for a in gone):
+    gone = sorted({from_front(c, int(a)) for a in axes.reshape(-1)})
+    if any(length_of(c, a) not in (None, 1) for a in gone):
         c.refuse(f"an axis of {gone} does not have length 1")
     return x.squeeze(gone[0] if len(gone) == 1 else gone) if gone else x
 
@@ -105,7 +112,9 @@ def unsqueeze(c, x, axes: Host):
         length = 1 if c.rank(1) == 0 else c.shape(1)[0]
         wanted = _with_ones(c, tensor_of(c, dims(c, x)), axes.reshape([-1]), length)
         return x.reshape(host_list(c, wanted, c.rank() + length) if isinstance(length, int) else wanted.tolist())
-    rank = c.rank() + axes.size
+    if axes.size == 1:
+        return x.unsqueeze(int(axes.reshape(-1)[0]))
+    rank = c.rank() + axes.size if (axes < 0).any() else 0
     for axis in sorted(positive(int(a), rank) for a in axes.reshape(-1)):
         x = x.unsqueeze(axis)
     return x
@@ -124,7 +133,10 @@ def expand(c, x, shape: Host):
     length = len(shape) if is_known(shape) else c.shape(1)[0]
     if not isinstance(length, int):
         return torch.broadcast_tensors(x, x.new_empty(shape.tolist()))[0]
-    wanted, given = host_list(c, shape, length), dims(c, x)
+    wanted = host_list(c, shape, length)
+    if not has_rank(c, x):
+        return torch.broadcast_tensors(x, x.new_empty(()).expand(wanted))[0]
+    given = dims(c, x)
     rank = max(len(given), len(wanted))
     wanted = [1] * (rank - len(wanted)) + wanted
     given = [1] * (rank - len(given)) + given
@@ -154,8 +166,7 @@ def _broadcast(given: Any, wanted: Any) -> Any:
 
 @lower("Transpose")
 def transpose(c, x, *, perm):
-    rank = c.rank()
-    order = list(reversed(range(rank))) if perm is None else [positive(p, rank) for p in perm]
+    order = list(reversed(range(c.rank()))) if perm is None else [from_front(c, p) for p in perm]
     swapped = [axis for axis, source in enumerate(order) if axis != source]
     if not swapped:
         return x
