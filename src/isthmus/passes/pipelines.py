@@ -13,6 +13,7 @@ from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.heads import FuseHeads
+from isthmus.passes.layout.first import ChannelsFirst
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
@@ -64,6 +65,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         ExpandFunctions(table),
         simplify(trainable=True),
         FuseGroupNorm(),
+        ChannelsFirst(trainable=True),
         FuseLinear(),
         FuseHeads(),
         FusePRelu(),
@@ -87,4 +89,4 @@ def simplify(*, trainable: bool) -> HubPass:
 
 def for_onnx(hub: Hub, version: int = HUB_OPSET) -> Hub:
     """The hub as ONNX Runtime runs it at opset ``version``: it knows com.microsoft, and optimises by itself."""
-    return run(hub, (ListAllPads(), WidenTypes(version)))
+    return run(hub, (ChannelsFirst(), ListAllPads(), WidenTypes(version)))

@@ -10,12 +10,12 @@ import onnx_ir as ir
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.passes.edit import attribute, rank
 from isthmus.passes.layout.hands import Hands
-from isthmus.passes.layout.perms import axis_after, last_perm
+from isthmus.passes.layout.perms import TO_FIRST, Move, axis_after, last_perm
 from isthmus.passes.layout.plan import Plan, Rule
 
 _WEIGHT = {"Conv": (1,), "ConvTranspose": (1,), "ConvInteger": (1,), "QLinearConv": (3,)}
 _OUTPUTS = {"MaxPool": (0, 1)}
-_IMAGE_OPS = (
+IMAGE_OPS = (
     "Conv",
     "ConvTranspose",
     "ConvInteger",
@@ -36,14 +36,19 @@ _IMAGE_OPS = (
 )
 
 
-def _anchor(node: ir.Node) -> Plan | str:
-    """Attributes and one-dimensional operands mean the same; only the image and the weights are permuted."""
+def _anchor(node: ir.Node, move: Move) -> Plan | str:
+    """Attributes and one-dimensional operands mean the same; only the image and the weights are permuted.
+
+    Where channels first is what others move to, image operators are there already.
+    """
     image = rank(node.inputs[0])
     if image is None:
         return "the rank of its image is not known"
     if image < 3:
         return "its operand has no spatial axes"
     outputs = tuple(i for i in _OUTPUTS.get(node.op_type, (0,)) if i < len(node.outputs))
+    if move is TO_FIRST:
+        return Plan((0,), outputs, anchor=True)
     weights = _WEIGHT.get(node.op_type, ())
     return Plan((0,), outputs, _resize if node.op_type == "Resize" else _to_domain, anchor=True, weights=weights)
 
@@ -61,4 +66,4 @@ def _resize(hands: Hands, node: ir.Node) -> None:
     _to_domain(hands, node)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(dict.fromkeys(_IMAGE_OPS, _anchor))
+RULES: Mapping[str, Rule] = MappingProxyType(dict.fromkeys(IMAGE_OPS, _anchor))

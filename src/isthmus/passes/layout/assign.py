@@ -11,18 +11,22 @@ import onnx_ir as ir
 from isthmus.passes.base import Reasons
 from isthmus.passes.edit import attribute, dims
 from isthmus.passes.layout.hands import elements
-from isthmus.passes.layout.perms import Perm, inverse, is_identity, last_perm
+from isthmus.passes.layout.perms import TO_FIRST, TO_LAST, Move, Perm, inverse, is_identity
 from isthmus.passes.layout.plan import Plan, Rule
 from isthmus.passes.layout.problem import LAST, SOURCE, Problem
 
 _CALL = 8192
 """What starting a Transpose costs, in elements."""
 
+_NEVER = 1 << 61
+"""More than all else costs together."""
+
 
 @dataclass
 class Layouts:
     """Every node's plan, the choice behind every permutable operand, and the problem that they pose."""
 
+    move: Move = TO_LAST
     plans: dict[ir.Node, Plan] = field(default_factory=dict)
     choice_of: dict[ir.Node, int] = field(default_factory=dict)
     uses: dict[tuple[ir.Node, int], int] = field(default_factory=dict)
@@ -31,12 +35,14 @@ class Layouts:
     perms: dict[ir.Value, Perm] = field(default_factory=dict)
     turns: list[ir.Node] = field(default_factory=list)
     problem: Problem = field(default_factory=Problem)
+    pinned: int = LAST
+    """The choice of image operators: in the other layout, or, where that is not theirs, as they are."""
 
     def perm(self, value: ir.Value) -> Perm:
         """How ``value`` is permuted where it is not as the source has it."""
         if value in self.perms:
             return self.perms[value]
-        return last_perm(len(dims(value) or ()))
+        return self.move.perm(len(dims(value) or ()))
 
     def maker(self, value: ir.Value) -> int:
         return self.makers.get(value, SOURCE)
@@ -50,17 +56,21 @@ def pose(
     rules: Mapping[str, Rule],
     reasons: Reasons,
     *,
+    move: Move = TO_LAST,
     last_inputs: Sequence[ir.Value] = (),
     last_outputs: Sequence[ir.Value] = (),
 ) -> Layouts:
     """Ask every node of the model and of its subgraphs for its plan, and link what they share."""
-    layouts = Layouts()
+    layouts = Layouts(move)
+    if move is TO_FIRST:
+        layouts.pinned = layouts.problem.choice()
+        layouts.problem.link(SOURCE, (layouts.pinned,), _NEVER)
     nodes = [node for node in model.graph.all_nodes() if node.domain == ""]
     for node in nodes:
         if node.op_type == "Transpose" and len(dims(node.inputs[0]) or ()) > 1:
             _turn(layouts, node)
         elif (rule := rules.get(node.op_type)) is not None:
-            plan = rule(node)
+            plan = rule(node, move)
             if isinstance(plan, str):
                 reasons.decline(node, plan)
             else:
@@ -88,7 +98,7 @@ def _conflict(layouts: Layouts, node: ir.Node, plan: Plan) -> str | None:
 
 
 def _join(layouts: Layouts, node: ir.Node, plan: Plan) -> None:
-    choice = LAST if plan.anchor else layouts.problem.choice()
+    choice = layouts.pinned if plan.anchor else layouts.problem.choice()
     layouts.choice_of[node] = choice
     layouts.uses.update({(node, i): choice for i in plan.inputs})
     layouts.makers.update({node.outputs[i]: choice for i in plan.outputs})
@@ -108,12 +118,12 @@ def _link(layouts: Layouts) -> None:
             continue  # an initializer is permuted at conversion, which costs nothing
         users = [layouts.user(node, index) for node, index in value.uses()]
         users += [layouts.asked.get(value, SOURCE)] if value.is_graph_output() else []
-        layouts.problem.link(layouts.maker(value), tuple(users), price(value))
+        layouts.problem.link(layouts.maker(value), tuple(users), price(value, layouts.move))
 
 
-def price(value: ir.Value) -> int:
+def price(value: ir.Value, move: Move) -> int:
     """What transposing ``value`` costs, in elements."""
-    moved = elements(value)
+    moved = elements(value, move)
     return moved + _CALL if moved else 1
 
 
@@ -138,10 +148,13 @@ def _prefer(layouts: Layouts) -> None:
         given, made = node.inputs[0], node.outputs[0]
         assert given is not None
         side_in, side_out = layouts.uses[node, 0], layouts.makers[made]
-        cost = price(given)
+        cost = price(given, layouts.move)
         gone = {(a, b) for a in (False, True) for b in (False, True) if is_identity(turned_perm(layouts, node, a, b))}
         if {(True, False), (False, True)} <= gone:
-            gone -= {(False, True)} if side_in in near or side_out not in near else {(True, False)}
+            leaving, coming = (
+                ((False, True), (True, False)) if layouts.pinned == LAST else ((True, False), (False, True))
+            )
+            gone -= {leaving} if side_in in near or side_out not in near else {coming}
         if (True, False) in gone:
             layouts.problem.link(LAST, (side_in,), cost)
             layouts.problem.link(SOURCE, (side_out,), cost)
@@ -154,7 +167,7 @@ def _prefer(layouts: Layouts) -> None:
 
 
 def _near_anchors(layouts: Layouts) -> set[int]:
-    """The choices that hang together with an anchor, without crossing a Transpose."""
+    """The choices that hang together with an image operator, without crossing a Transpose."""
     parent = list(range(layouts.problem.choices))
 
     def root(choice: int) -> int:
@@ -167,4 +180,4 @@ def _near_anchors(layouts: Layouts) -> set[int]:
         free = [c for c in (link.maker, *link.users) if c != SOURCE]
         for one, other in itertools.pairwise(free):
             parent[root(one)] = root(other)
-    return {c for c in range(layouts.problem.choices) if root(c) == root(LAST)}
+    return {c for c in range(layouts.problem.choices) if root(c) == root(layouts.pinned)}

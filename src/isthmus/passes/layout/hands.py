@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from isthmus.passes.edit import PERM, SHAPE, Editor, dims, known, lazily, mark_permuted
-from isthmus.passes.layout.perms import Perm, is_identity, last_perm, moved, spelled
+from isthmus.passes.layout.perms import TO_LAST, Move, Perm, is_identity, moved, spelled
 
 Dims = tuple[int, ...]
 
@@ -28,8 +28,9 @@ class Hands:
     With ``tied`` a floating initializer stays a single tensor whatever its uses are: a parameter that trains.
     """
 
-    def __init__(self, edit: Editor, *, tied: bool) -> None:
+    def __init__(self, edit: Editor, *, tied: bool, move: Move = TO_LAST) -> None:
         self.edit = edit
+        self._move = move
         self._tied = tied
         self._wishes: dict[ir.Value, list[_Wish]] = {}
         self._turned: dict[tuple[ir.Value, Perm], ir.Value] = {}
@@ -54,7 +55,7 @@ class Hands:
             return
         array = known(value)
         if array is not None:
-            chosen = self.edit.constant(array[list(perm)], f"{value.name}_last")
+            chosen = self.edit.constant(array[list(perm)], f"{value.name}_{self._move.word}")
         else:
             order = self.edit.ints(perm, f"{value.name}_order")
             chosen = self.edit.before(node, "Gather", [value, order], {"axis": 0}, shape=[len(perm)])
@@ -91,7 +92,7 @@ class Hands:
         tensor = value.const_value
         assert tensor is not None
         made = lazily(tensor, perm, shape)
-        target = value if last else self.edit.initializer(made, f"{value.name}_last")
+        target = value if last else self.edit.initializer(made, f"{value.name}_{self._move.word}")
         if shape is not None:
             target.metadata_props.setdefault(SHAPE, spelled(tuple(tensor.shape.numpy())))
         order = value.metadata_props.get(PERM, spelled(range(len(tensor.shape))))
@@ -108,19 +109,20 @@ class Hands:
     def _at_run_time(self, value: ir.Value, perm: Perm, shape: Dims | None) -> ir.Value:
         if shape is not None:
             target = self.edit.ints(shape, f"{value.name}_shape")
-            node = self.edit.node("Reshape", [value, target], like=_cause(value), wish=f"{value.name}_last")
+            node = self.edit.node(
+                "Reshape", [value, target], like=_cause(value), wish=f"{value.name}_{self._move.word}"
+            )
             _place(node, value)
             node.outputs[0].type, node.outputs[0].shape = value.type, ir.Shape(shape)
             value = node.outputs[0]
         return self.turned(value, perm)
 
-    @staticmethod
-    def _turned_name(value: ir.Value, perm: Perm) -> str:
+    def _turned_name(self, value: ir.Value, perm: Perm) -> str:
         """``x`` → ``x_last``, and ``x_last`` → ``x_first``: for people who read the graph."""
         name = value.name or ""
-        if perm == last_perm(len(perm)):
-            return f"{name}_last"
-        return f"{name.removesuffix('_last')}_first"
+        if perm == self._move.perm(len(perm)):
+            return f"{name}_{self._move.word}"
+        return f"{name.removesuffix(f'_{self._move.word}')}_{self._move.back}"
 
     def _transpose(self, value: ir.Value, perm: Perm) -> ir.Value:
         node = self.edit.node(
@@ -159,12 +161,14 @@ def _place(node: ir.Node, value: ir.Value) -> None:
         graph.insert_before(first, node)
 
 
-def elements(value: ir.Value, free: int = 32) -> int:
+def elements(value: ir.Value, move: Move, free: int = 32) -> int:
     """About how many elements a transposition would move: free dimensions count as ``free``.
 
     None at all where channels or spatial axes are of size one: such a Transpose is a Reshape.
     """
     shape = dims(value) or (None,)
-    if len(shape) >= 3 and (shape[1] == 1 or all(d == 1 for d in shape[2:])):
-        return 0
+    if len(shape) >= 3:
+        spatial = shape[2:] if move.channels == 1 else shape[1:-1]
+        if shape[move.channels] == 1 or all(d == 1 for d in spatial):
+            return 0
     return math.prod(d if isinstance(d, int) else free for d in shape)

@@ -1,8 +1,9 @@
-"""Permutations between the source's layout (N, C, spatial…) and channels last (N, spatial…, C)."""
+"""Permutations between channels first (N, C, spatial…) and channels last (N, spatial…, C)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,6 +13,31 @@ Perm = tuple[int, ...]
 def last_perm(rank: int) -> Perm:
     """The permutation that moves channels last: (0, 2, …, n-1, 1)."""
     return (0, *range(2, rank), 1)
+
+
+def first_perm(rank: int) -> Perm:
+    """The permutation that moves channels from the end to their place behind the batch: (0, n-1, 1, …, n-2)."""
+    return (0, rank - 1, *range(1, rank - 1))
+
+
+@dataclass(frozen=True)
+class Move:
+    """The layout that values may take besides the source's: where its channels are, and where they would be.
+
+    ``word`` and ``back`` end the names of what is moved there, and of what is moved back.
+    """
+
+    channels: int
+    word: str
+    back: str
+
+    def perm(self, rank: int) -> Perm:
+        """The permutation of a value of ``rank`` axes."""
+        return last_perm(rank) if self.channels == 1 else first_perm(rank)
+
+
+TO_LAST = Move(1, "last", "first")
+TO_FIRST = Move(-1, "first", "last")
 
 
 def weight_perm(rank: int) -> Perm:

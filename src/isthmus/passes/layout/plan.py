@@ -1,4 +1,4 @@
-"""A plan: how one node can work on channels-last operands, without saying whether it shall."""
+"""A plan: how one node can work on operands in the other layout, without saying whether it shall."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from isthmus.passes.layout.hands import Hands
-from isthmus.passes.layout.perms import Perm
+from isthmus.passes.layout.perms import Move, Perm
 
 Apply = Callable[[Hands, ir.Node], None]
 
@@ -19,11 +19,11 @@ def nothing(_hands: Hands, _node: ir.Node) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a node joins the channels-last world.
+    """How a node joins the other layout.
 
     ``inputs`` and ``outputs`` are the operands that are permuted with the node; all others stay as the source has
     them, and ``apply`` adapts attributes and those others. An ``anchor`` has no choice: the target knows it only
-    with its channels last. ``weights`` are the inputs that take the permutation of convolution weights.
+    so. ``weights`` are the inputs that take the permutation of convolution weights.
     """
 
     inputs: tuple[int, ...]
@@ -32,8 +32,8 @@ class Plan:
     anchor: bool = False
     weights: tuple[int, ...] = ()
     inner: Mapping[ir.Value, Perm] = field(default_factory=dict)
-    """Values between two nodes that would be permuted in another way than channels last."""
+    """Values between two nodes that would be permuted in another way than that layout."""
 
 
-Rule = Callable[[ir.Node], Plan | str]
-"""A plan for the node, or the reason why there is none."""
+Rule = Callable[[ir.Node, Move], Plan | str]
+"""A plan for the node in the layout that values may move to, or the reason why there is none."""

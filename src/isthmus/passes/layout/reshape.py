@@ -1,4 +1,4 @@
-"""Reshape and Flatten: which of them may run on channels-last memory, and to what target shape."""
+"""Reshape and Flatten: which of them may run on memory in the other layout, and to what target shape."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import onnx_ir as ir
 from isthmus.passes.edit import attribute, dims, known
 from isthmus.passes.layout.axes import NO_SPACE, spatial_rank
 from isthmus.passes.layout.hands import Hands
-from isthmus.passes.layout.perms import Perm, is_identity, last_perm
+from isthmus.passes.layout.perms import Move, Perm, is_identity
 from isthmus.passes.layout.plan import Apply, Plan, Rule
 
 Dims = tuple[int | str | None, ...]
 
 
-def _reshape(node: ir.Node) -> Plan | str:
+def _reshape(node: ir.Node, move: Move) -> Plan | str:
     """Four kinds: spatial axes regrouped, order the same anyway, one axis split before a Transpose, merged after."""
     given, made = dims(node.inputs[0]), dims(node.outputs[0])
     if given is None or made is None:
@@ -28,24 +28,24 @@ def _reshape(node: ir.Node) -> Plan | str:
     spec = _spec(node)
     keeps_batch = _batch_kept(node, given, made, spec)
     in_spatial, out_spatial = len(given) >= 3, len(made) >= 3
-    if in_spatial and out_spatial and keeps_batch and isinstance(given[1], int) and given[1] == made[1]:
-        return _planned(node, (0,), (0,), last_perm(len(made)), keeps_batch)
-    same_in, same_out = in_spatial and _order_is_same(given), out_spatial and _order_is_same(made)
+    if in_spatial and out_spatial and keeps_batch and _channels_kept(given, made, move):
+        return _planned(node, (0,), (0,), move.perm(len(made)), keeps_batch)
+    same_in, same_out = in_spatial and _order_is_same(given, move), out_spatial and _order_is_same(made, move)
     if same_in or same_out:
-        perm = last_perm(len(made)) if same_out else tuple(range(len(made)))
+        perm = move.perm(len(made)) if same_out else tuple(range(len(made)))
         return _planned(node, (0,) if same_in else (), (0,) if same_out else (), perm, keeps_batch)
     if in_spatial and len(made) > len(given) and _all_transposes(node.outputs[0]):
         groups = _groups(given, made, keeps_batch)
         if groups is None:
             return "it mixes axes"
-        perm = _grouped(groups)
+        perm = _grouped(groups, move)
         return _planned(node, (0,), (0,), perm, keeps_batch, {node.outputs[0]: perm})
     if out_spatial and len(given) > len(made) and _comes_from_transpose(node):
         groups = _groups(made, given, keeps_batch)
         value = node.inputs[0]
         if groups is None or value is None:
             return "it mixes axes"
-        return _planned(node, (0,), (0,), last_perm(len(made)), keeps_batch, {value: _grouped(groups)})
+        return _planned(node, (0,), (0,), move.perm(len(made)), keeps_batch, {value: _grouped(groups, move)})
     return "it mixes channels with other axes"
 
 
@@ -73,9 +73,15 @@ def _product(shape: Sequence[int | str | None]) -> int:
     return math.prod(d for d in shape if isinstance(d, int))
 
 
-def _order_is_same(shape: Dims) -> bool:
-    """Whether moving channels last leaves the elements in their order."""
-    return shape[1] == 1 or all(d == 1 for d in shape[2:])
+def _channels_kept(given: Dims, made: Dims, move: Move) -> bool:
+    """Whether the axis of the channels, with the batch, is left as it is: other axes are regrouped."""
+    return isinstance(given[move.channels], int) and given[move.channels] == made[move.channels]
+
+
+def _order_is_same(shape: Dims, move: Move) -> bool:
+    """Whether moving the channels leaves the elements in their order."""
+    spatial = shape[2:] if move.channels == 1 else shape[1:-1]
+    return shape[move.channels] == 1 or all(d == 1 for d in spatial)
 
 
 def _planned(
@@ -170,17 +176,17 @@ def _groups(coarse: Dims, fine: Dims, keeps_batch: bool) -> list[list[int]] | No
     return groups
 
 
-def _grouped(groups: list[list[int]]) -> Perm:
-    """The order of the fine axes when the coarse ones have their channels last."""
-    return tuple(axis for coarse in last_perm(len(groups)) for axis in groups[coarse])
+def _grouped(groups: list[list[int]], move: Move) -> Perm:
+    """The order of the fine axes when the channels of the coarse ones are moved."""
+    return tuple(axis for coarse in move.perm(len(groups)) for axis in groups[coarse])
 
 
-def _flatten(node: ir.Node) -> Plan | str:
+def _flatten(node: ir.Node, move: Move) -> Plan | str:
     """Only where there is nothing to reorder: one channel, or spatial axes of size one."""
     axes = spatial_rank(node)
     if axes is None:
         return NO_SPACE
-    if attribute(node, "axis", 1) in (0, 1, -axes, 1 - axes) and _order_is_same(dims(node.inputs[0]) or ()):
+    if attribute(node, "axis", 1) in (0, 1, -axes, 1 - axes) and _order_is_same(dims(node.inputs[0]) or (), move):
         return Plan((0,), ())
     return "it mixes channels with spatial axes"
 

@@ -10,12 +10,12 @@ from isthmus.hub.model import CHANNELS_LAST
 from isthmus.passes.edit import PERM, Editor, attribute, dims
 from isthmus.passes.layout.assign import Layouts, turned_perm
 from isthmus.passes.layout.hands import Hands
-from isthmus.passes.layout.perms import inverse, is_identity, moved, spelled, weight_perm
+from isthmus.passes.layout.perms import TO_LAST, inverse, is_identity, moved, spelled, weight_perm
 
 
 def rewrite(model: ir.Model, layouts: Layouts, last: Sequence[bool], *, trainable: bool) -> bool:
     """Carry out the solution ``last``, one truth a choice. Returns whether anything changed."""
-    hands = Hands(Editor(model), tied=trainable)
+    hands = Hands(Editor(model), tied=trainable, move=layouts.move)
     changed = False
     for node in layouts.turns:
         changed |= _turn(layouts, node, last)
@@ -31,7 +31,7 @@ def rewrite(model: ir.Model, layouts: Layouts, last: Sequence[bool], *, trainabl
         _permute_shape(layouts, value)
     _meet(layouts, last, hands)
     hands.settle()
-    if any(plan.anchor for plan in layouts.plans.values()):
+    if layouts.move is TO_LAST and any(plan.anchor for plan in layouts.plans.values()):
         model.opset_imports.setdefault(CHANNELS_LAST, 1)
     return changed or bool(values)
 
@@ -74,15 +74,15 @@ def _meet(layouts: Layouts, last: Sequence[bool], hands: Hands) -> None:
             else:
                 node.replace_input_with(index, hands.turned(value, perm if wants_last else inverse(perm)))
         if value.is_graph_output() and last[layouts.asked.get(value, 0)] != made_last:
-            _deliver(hands, value, inverse(perm) if made_last else perm)
+            _deliver(layouts, hands, value, inverse(perm) if made_last else perm)
 
 
-def _deliver(hands: Hands, value: ir.Value, perm: tuple[int, ...]) -> None:
+def _deliver(layouts: Layouts, hands: Hands, value: ir.Value, perm: tuple[int, ...]) -> None:
     """A graph output in the layout that it must have, under its own name."""
     graph = value.graph
     assert isinstance(graph, ir.Graph)
     name = value.name
-    value.name = hands.edit.names.fresh(f"{name}_last")
+    value.name = hands.edit.names.fresh(f"{name}_{layouts.move.word}")
     out = hands.turned(value, perm)
     for i, output in enumerate(graph.outputs):
         if output is value:
