@@ -24,6 +24,9 @@ STATE = "isthmus.state"
 KEY = "isthmus.name"
 """Metadata of an initializer that had to step aside: its key in the source's state dict."""
 
+PLACE = "isthmus.place"
+"""Metadata of an initializer of another source than PyTorch: the key that a layer of PyTorch's would give it."""
+
 LARGEST = 256 << 20
 """So many bytes of tensors that nothing reads are written into an ONNX file at most."""
 
@@ -48,7 +51,8 @@ class Kept:
 class State:
     """``tied``: further keys of a weight → its first key. ``kept``: key → what no operator reads.
 
-    ``frozen``: the parameters that are not trained. ``modules``: every module's path → its class, in order.
+    ``frozen``: the parameters that are not trained. ``modules``: every module's path → its class, in order; that of
+    the model itself is empty.
     """
 
     tied: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +74,11 @@ def state_of(extras: Mapping[str, Any]) -> State:
 def key_of(value: ir.Value) -> str:
     """What an initializer is called in the source's state dict."""
     return value.metadata_props.get(KEY) or str(value.name)
+
+
+def place_of(value: ir.Value) -> str:
+    """The key in a PyTorch module that an initializer asks for."""
+    return value.metadata_props.get(PLACE) or key_of(value)
 
 
 def written(state: State) -> tuple[str, tuple[str, ...]]:

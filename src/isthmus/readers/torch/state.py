@@ -55,7 +55,7 @@ def _parameters(source: Any) -> dict[str, torch.nn.Parameter]:
 def _modules(source: Any) -> dict[str, str]:
     if isinstance(source, torch.export.ExportedProgram):
         return {}
-    return {path: _told(part) for path, part in source.named_modules(remove_duplicate=False) if path}
+    return {path: _told(part) for path, part in source.named_modules(remove_duplicate=False)}
 
 
 def _told(part: Any) -> str:

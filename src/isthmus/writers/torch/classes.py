@@ -16,7 +16,7 @@ from isthmus.writers.torch.construct import Recipe as Maker
 from isthmus.writers.torch.forward import KIND, WIDTH, Line, kinds, statements, wrapped
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
-from isthmus.writers.torch.spell import is_helper
+from isthmus.writers.torch.spell import is_helper, quoted
 from isthmus.writers.torch.ties import ties
 from isthmus.writers.torch.tree import CLASS
 
@@ -47,6 +47,8 @@ class Block:
     roles: list[str] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     """Annotations of the class: what is registered by name is typed here."""
+    sequence: Maker | None = None
+    """What the module is made of, where it calls one child after the other."""
     signature: str = ""
     forward: list[Line] = field(default_factory=list)
 
@@ -146,6 +148,9 @@ def _block(
     path: str, module: nn.Module, made: Mapping[nn.Module, Maker], stored: list[str], inputs: Sequence[str] | None
 ) -> Block:
     block = Block(path, module, _class_wish(module, path))
+    if _is_sequence(module):
+        block.sequence = _sequence(module, made)
+        return block
     for name, child in module.named_children():
         _child(block, name, child, made)
     for name, parameter in module._parameters.items():
@@ -181,15 +186,21 @@ def _is_sequence(module: nn.Module) -> bool:
 
 
 def _is_list(module: nn.Module) -> bool:
-    return isinstance(module, nn.ModuleList) and list(module._modules) == [str(i) for i in range(len(module))]
+    listed = isinstance(module, nn.ModuleList) and list(module._modules) == [str(i) for i in range(len(module))]
+    return listed or isinstance(module, nn.ModuleDict)
 
 
 def _sequence(module: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
     makers = [_maker(child, made) for child in module.children()]
-    inner = ", ".join(maker.template for maker in makers)
     values = tuple(value for maker in makers for value in maker.values)
+    roles = tuple(role for maker in makers for role in maker.roles)
+    inner = ", ".join(maker.template for maker in makers)
     call = f"nn.ModuleList([{inner}])" if isinstance(module, nn.ModuleList) else f"nn.Sequential({inner})"
-    return Maker(call, values, tuple(role for maker in makers for role in maker.roles))
+    if isinstance(module, nn.ModuleDict):
+        named = zip(module._modules, makers, strict=True)
+        inner = ", ".join(f"{quoted(name)}: {maker.template}" for name, maker in named)
+        call = f"nn.ModuleDict({{{{{inner}}}}})"
+    return Maker(call, values, roles)
 
 
 def _maker(child: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
@@ -265,9 +276,10 @@ def _module_of(module: nn.Module) -> Any:
     def spelled(path: str) -> str:
         text, held = "self", module
         for part in path.split("."):
+            keyed = isinstance(held, nn.ModuleDict)
             if not part.isidentifier() and not isinstance(held, nn.ModuleList):
                 return f'self.get_submodule("{path}")'
-            text += f".{part}" if part.isidentifier() else f"[{part}]"
+            text += f"[{quoted(part)}]" if keyed else f".{part}" if part.isidentifier() else f"[{part}]"
             held = held.get_submodule(part)
         return text
 
@@ -307,6 +319,8 @@ def _unified(blocks: Sequence[Block]) -> tuple[dict[str, list[int]], list[str]]:
 
 def _class_text(name: str, blocks: Sequence[Block], parameters: dict[str, list[int]], slots: list[str]) -> str:
     block = blocks[0]
+    if block.sequence is not None:
+        return _sequence_text(name, block.sequence)
     lines = [f"class {name}(nn.Module):"]
     lines += [f"    {annotation}" for annotation in block.fields] + ([""] if block.fields else [])
     typed = ", ".join(["self", *(f"{parameter}: int" for parameter in parameters)])
@@ -323,6 +337,13 @@ def _class_text(name: str, blocks: Sequence[Block], parameters: dict[str, list[i
     if not block.init and not block.signature:
         lines.append("    pass")
     return "\n".join(lines)
+
+
+def _sequence_text(name: str, sequence: Maker) -> str:
+    """The whole model, where it is a sequence of layers."""
+    layers = sequence.template.removeprefix("nn.Sequential").format(*sequence.values)
+    lines = [f"class {name}(nn.Sequential):", "    def __init__(self) -> None:"]
+    return "\n".join([*lines, *wrapped(f"super().__init__{layers}", " " * 8)])
 
 
 def wrapped_signature(signature: str) -> list[str]:

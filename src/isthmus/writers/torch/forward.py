@@ -28,6 +28,9 @@ _NESTED = 3
 KIND = "isthmus.kind"
 """Metadata of an fx node: ``int`` or ``Sequence[Tensor]`` where it is no tensor."""
 
+PARTS = "isthmus.parts"
+"""Metadata of an fx node whose result is a tuple: how many parts it has."""
+
 Tail = Callable[[fx.Node], str | None]
 
 
@@ -65,10 +68,15 @@ def statements(
         if node.op == "get_attr":
             names.inline[node] = (tensor(str(node.target)), False, 0)
             continue
+        if node in names.of:
+            continue  # it was unpacked
         text = spell(node, _naming(names), module)
         depth = 1 + max((names.inline[a][2] for a in node.all_input_nodes if a in names.inline), default=0)
         if _goes_inside(node, text, depth, graph):
             names.inline[node] = (text, is_operator(node), depth)
+            continue
+        if (parts := _parts(node)) is not None:
+            lines.append(Line(f"{_unpacked(node, parts, text, names)} = {text}"))
             continue
         name = _result_name(node, names)
         names.of[node] = name
@@ -109,6 +117,32 @@ def _flat(node: fx.Node) -> list[Any]:
 
 def _is_item(node: fx.Node) -> bool:
     return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
+
+
+def _parts(node: fx.Node) -> list[fx.Node | None] | None:
+    """What is taken of each part of the node's result; None where it is no tuple, or one part alone is wanted."""
+    count = node.meta.get(PARTS)
+    if node.op == "call_method" and node.target in ("chunk", "split") and len(node.args) > 1:
+        given = node.args[1]
+        count = given if node.target == "chunk" else len(given) if isinstance(given, list | tuple) else None
+    if not isinstance(count, int) or len(node.users) < 2 or count > 8:
+        return None
+    parts: list[fx.Node | None] = [None] * count
+    for user in node.users:
+        at = user.args[1] if _is_item(user) and user.args[0] is node else None
+        if type(at) is not int or not 0 <= at < count or parts[at] is not None:
+            return None
+        parts[at] = user
+    return parts
+
+
+def _unpacked(node: fx.Node, parts: Sequence[fx.Node | None], text: str, names: _Names) -> str:
+    """Names for the parts of a result, in order."""
+    names.inline[node] = (text, False, 0)
+    for part in parts:
+        if part is not None:
+            names.of[part] = _result_name(part, names)
+    return ", ".join("_" if part is None else names.of[part] for part in parts)
 
 
 def _result_name(node: fx.Node, names: _Names) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from isthmus.hub.provenance import class_of, where
-from isthmus.hub.state import key_of
+from isthmus.hub.state import place_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
 from isthmus.writers.torch.recorder import put_module
@@ -78,7 +78,7 @@ def _prefixes(backend: TorchBackend, weights: Mapping[str, ir.Value]) -> list[st
     """The modules that all of the weights are said to be in, the one of their first names before the others."""
     found: list[list[str]] = []
     for leaf, value in weights.items():
-        key = key_of(value)
+        key = place_of(value)
         names = [f".{one}" for one in (key, *backend.state.aliases(key))]
         found.append([one.removesuffix(f".{leaf}")[1:] for one in names if one.endswith(f".{leaf}")])
     return [prefix for prefix in found[0] if all(prefix in others for others in found)] if found else []
@@ -159,7 +159,7 @@ def settled(
 
 def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> bool:
     """Whether a weight that stands elsewhere is this layer's too: the source tied them, and both store it alike."""
-    tied = f"{home}.{leaf}" in (key_of(value), *backend.state.aliases(key_of(value)))
+    tied = f"{home}.{leaf}" in (place_of(value), *backend.state.aliases(place_of(value)))
     held = backend.stored[str(value.name)]
     return tied and held.perm is None and held.shape is None and backend.role(value) == "parameter"
 

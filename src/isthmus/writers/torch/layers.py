@@ -15,6 +15,7 @@ from isthmus.hub.provenance import where
 from isthmus.hub.state import key_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.forward import PARTS
 from isthmus.writers.torch.homes import FULL, attribute, layered, short, sizes, weights_of
 from isthmus.writers.torch.norm_layers import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from isthmus.writers.torch.recurrent_layers import recurrent
@@ -37,18 +38,20 @@ def _one(values: Sequence[int]) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _without_zeros(c: Context, weights: dict[str, ir.Value] | None) -> dict[str, ir.Value] | None:
-    """``weights`` without a bias that an exporter added: zeros that are no weight of the source."""
+def _convolved(c: Context, backend: TorchBackend) -> dict[str, ir.Value] | None:
+    """The weights of a convolution, without a bias that an exporter added: zeros that are no weight of the source."""
+    weights = weights_of(c, {"weight": 1, "bias": 2})
     bias = weights.get("bias") if weights else None
-    if bias is None or bias.const_value is None or bias.metadata_props.get(ROLE) != "constant":
+    if weights is None or bias is None or bias.const_value is None:
         return weights
-    if bias.const_value.nbytes > 1 << 20 or bias.const_value.numpy().any():
+    filled = bias.metadata_props.get(ROLE) == "constant" or (backend.marked and backend.role(bias) == "constant")
+    if not filled or bias.const_value.nbytes > 1 << 20 or bias.const_value.numpy().any():
         return weights
-    return {leaf: value for leaf, value in (weights or {}).items() if leaf != "bias"}
+    return {"weight": weights["weight"]}
 
 
 def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
+    weights = _convolved(c, backend)
     if weights is None or attribute(c, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         return None
     shape = sizes(weights["weight"])
@@ -80,7 +83,7 @@ def conv(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
 
 
 def conv_transpose(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:
-    weights = _without_zeros(c, weights_of(c, {"weight": 1, "bias": 2}))
+    weights = _convolved(c, backend)
     if weights is None or attribute(c, "auto_pad", "NOTSET") != "NOTSET" or "output_shape" in c.node.attributes:
         return None
     shape = sizes(weights["weight"])
@@ -181,7 +184,10 @@ def multihead_attention(c: Context, backend: TorchBackend, given: Callable[[int]
     made = layered(
         c, backend, lambda: nn.MultiheadAttention(width, heads, **options), weights, x, x, x, keywords=wants
     )
-    return None if made is None else [made[i] for i in range(c.outputs)]
+    if made is None:
+        return None
+    made.node.meta[PARTS] = 2
+    return [made[i] for i in range(c.outputs)]
 
 
 def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:

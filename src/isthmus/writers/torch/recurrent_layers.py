@@ -11,6 +11,7 @@ from torch import nn
 from isthmus.lower.walk import Context
 from isthmus.passes.stacks import STATES, leaf_names
 from isthmus.writers.torch.backend import TorchBackend
+from isthmus.writers.torch.forward import PARTS
 from isthmus.writers.torch.homes import attribute, layered, sizes, weights_of
 
 
@@ -26,6 +27,7 @@ def recurrent(c: Context, backend: TorchBackend, given: Callable[[int], Any]) ->
     made = layered(c, backend, lambda: _layer(c, weights, layers, both), weights, *inputs)
     if made is None:
         return None
+    made.node.meta[PARTS] = 2
     last = [made[1][0], made[1][1]] if c.outputs > 2 else [made[1]]
     return [made[0], *last]
 

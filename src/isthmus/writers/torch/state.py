@@ -39,6 +39,8 @@ def completed(root: nn.Module, backend: TorchBackend) -> nn.Module:
 def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
     """Modules that left no trace in the graph stand where they stood, and do nothing."""
     for path in modules:
+        if not path:
+            continue
         parent, _, leaf = ".".join(component(part) for part in path.split(".") if part).rpartition(".")
         owner = _module(root, parent)
         if owner is None or type(owner) in LAYERS or not leaf or hasattr(owner, leaf):
@@ -48,7 +50,7 @@ def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
 
 
 def _is_open(owner: nn.Module) -> bool:
-    return isinstance(owner, fx.GraphModule | nn.ModuleList) or type(owner) is nn.Module
+    return isinstance(owner, fx.GraphModule | nn.ModuleList | nn.ModuleDict) or type(owner) is nn.Module
 
 
 def _order(module: nn.Module, prefix: str, places: Mapping[str, int]) -> None:

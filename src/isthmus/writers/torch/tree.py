@@ -15,6 +15,7 @@ import onnx_ir as ir
 from torch import fx, nn
 
 from isthmus.hub.provenance import class_of, where
+from isthmus.writers.torch.forward import PARTS
 from isthmus.writers.torch.names import component
 from isthmus.writers.torch.recorder import NODE, container, graph_module
 
@@ -22,7 +23,7 @@ CLASS = "isthmus.class"
 """Attribute of a module that was made here: what its class was called in the source."""
 
 _DEEPEST = 24
-_DROPOUT = re.compile(r"Dropout\(p=([0-9.e-]{1,12})\)")
+_DROPOUT = re.compile(r"Dropout\(p=([01](?:\.\d{1,20})?|\d(?:\.\d{1,20})?e-\d{1,3})\)")
 
 
 def nested(root: fx.GraphModule, modules: Mapping[str, str] = MappingProxyType({})) -> fx.GraphModule:
@@ -30,7 +31,12 @@ def nested(root: fx.GraphModule, modules: Mapping[str, str] = MappingProxyType({
 
     ``modules`` are the paths of the source's modules → their classes, where it told them.
     """
-    _nest(root, _Tree(_paths(root.graph), modules), "", 0)
+    tree = _Tree(_paths(root.graph), modules)
+    _nest(root, tree, "", 0)
+    calls = [node for node in root.graph.nodes if node.op not in ("placeholder", "output")]
+    numbers = [str(node.target) for node in calls if node.op == "call_module"]
+    if len(numbers) == len(calls) and _is_chain(calls, numbers) and modules.get("") == "Sequential":
+        _fill_gaps(root, tree, "", "", calls)
     _drop_empty(root)
     root.recompile()
     return root
@@ -86,7 +92,7 @@ def _nest(module: fx.GraphModule, tree: _Tree, at: str, depth: int) -> None:
     for name, nodes in _groups(module, tree, depth).items():
         if depth >= _DEEPEST:
             return
-        if not _holds_list(nodes, tree, depth):
+        if not _holds_list(nodes, tree, depth) and not _holds_dict(nodes, tree, f"{at}{name}", depth):
             _nest_one(module, tree, name, nodes, at, depth)
             continue
         for child, inner in _groups(module, tree, depth + 1, (name,)).items():
@@ -112,6 +118,12 @@ def _holds_list(nodes: Sequence[fx.Node], tree: _Tree, depth: int) -> bool:
     """Whether all is done by children that have numbers for names."""
     paths = [tree.paths[node] for node in nodes if node.op != "get_attr"]
     return bool(paths) and all(len(path) > depth + 1 and path[depth + 1].isdigit() for path in paths)
+
+
+def _holds_dict(nodes: Sequence[fx.Node], tree: _Tree, path: str, depth: int) -> bool:
+    """Whether the source held these children in a dictionary, which does nothing itself."""
+    paths = [tree.paths[node] for node in nodes if node.op != "get_attr"]
+    return tree.modules.get(path) == "ModuleDict" and bool(paths) and all(len(p) > depth + 1 for p in paths)
 
 
 def _nest_one(module: fx.GraphModule, tree: _Tree, name: str, nodes: Sequence[fx.Node], at: str, depth: int) -> None:
@@ -149,22 +161,25 @@ def _join_calls(module: fx.GraphModule, tree: _Tree, name: str, at: str, depth: 
         return False
     if set(held._modules) != set(numbers) or _owns(held):
         return False
-    _fill_gaps(module, tree, name, at, calls)
+    _fill_gaps(module, tree, below, at, calls)
     calls = [n for n in module.graph.nodes if n.op == "call_module" and str(n.target).startswith(below)]
     return _moved(module, name, calls, tree, tree.class_of(f"{at}{name}", calls, depth)) is not None
 
 
 def _list_children(module: nn.Module, tree: _Tree, name: str, at: str) -> bool:
-    """Hold the children in a ModuleList where the source did."""
-    held = module._modules.get(name)
-    if type(held) is not nn.Module or _owns(held) or tree.modules.get(f"{at}{name}") != "ModuleList":
+    """Hold the children in a ModuleList or a ModuleDict where the source did."""
+    held, kind = module._modules.get(name), tree.modules.get(f"{at}{name}")
+    if type(held) is not nn.Module or held._parameters or held._buffers:
         return False
-    keys = sorted(held._modules, key=int)
-    if keys != [str(i) for i in range(len(keys))]:
+    keys = list(held._modules)
+    made: nn.Module | None = nn.ModuleDict() if kind == "ModuleDict" else None
+    if kind == "ModuleList" and all(key.isdigit() for key in keys):
+        keys.sort(key=int)
+        made = nn.ModuleList() if keys == [str(i) for i in range(len(keys))] else None
+    if made is None:
         return False
-    listed = nn.ModuleList()
-    listed._modules.update({key: held._modules[key] for key in keys})
-    module._modules[name] = listed
+    made._modules.update({key: held._modules[key] for key in keys})
+    module._modules[name] = made
     return True
 
 
@@ -188,28 +203,29 @@ def _is_chain(calls: Sequence[fx.Node], numbers: Sequence[str]) -> bool:
     ) and bool(last.users)
 
 
-def _fill_gaps(module: fx.GraphModule, tree: _Tree, name: str, at: str, calls: Sequence[fx.Node]) -> None:
+def _fill_gaps(module: fx.GraphModule, tree: _Tree, below: str, at: str, calls: Sequence[fx.Node]) -> None:
     """Modules of a sequence that left no trace, as dropout does in evaluation, stand in their places again."""
-    held = module.get_submodule(name)
-    prefix = f"{at}{name}."
+    held = module.get_submodule(below.removesuffix("."))
+    prefix = f"{at}{below}"
     told = {p.removeprefix(prefix): c for p, c in tree.modules.items() if p.startswith(prefix)}
     missing = sorted((int(k) for k in told if k.isdigit() and k not in held._modules), key=int)
     for number in missing:
-        before = [n for n in calls if int(str(n.target).removeprefix(f"{name}.")) < number]
+        before = [n for n in calls if int(str(n.target).removeprefix(below)) < number]
         after = [n for n in calls if n not in before]
         held.add_module(str(number), silent(told[str(number)]))
         given = before[-1] if before else calls[0].args[0]
         assert isinstance(given, fx.Node)
         with module.graph.inserting_after(before[-1]) if before else module.graph.inserting_before(calls[0]):
-            call = module.graph.call_module(f"{name}.{number}", (given,))
+            call = module.graph.call_module(f"{below}{number}", (given,))
         call.meta = {k: v for k, v in calls[0].meta.items() if k == NODE}
-        tree.paths[call] = tree.paths[calls[0]][:-1]
+        tree.paths[call] = tree.paths.get(calls[0], ())[:-1]
         if after:
             after[0].args = (call,)
         else:
             given.replace_all_uses_with(call, delete_user_cb=lambda user, own=call: user is not own)
-        calls = sorted([*calls, call], key=lambda n: int(str(n.target).removeprefix(f"{name}.")))
-    ordered = {key: held._modules[key] for key in sorted(held._modules, key=int)}
+        calls = sorted([*calls, call], key=lambda n: int(str(n.target).removeprefix(below)))
+    keys = sorted(held._modules, key=lambda key: int(key) if key.isdigit() else len(held._modules))
+    ordered = {key: held._modules[key] for key in keys}
     held._modules.clear()
     held._modules.update(ordered)
 
@@ -318,6 +334,7 @@ def _call_instead(
     last = call
     results: list[Any] = [call]
     if len(made) > 1:
+        call.meta[PARTS] = len(made)
         results = []
         for i, node in enumerate(made):
             with graph.inserting_after(last):
