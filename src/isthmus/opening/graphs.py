@@ -61,21 +61,26 @@ class OpenedGraph:
     session: Callable[[], contextlib.AbstractContextManager[Any]] = field(repr=False)
 
     def tables(self) -> dict[str, Table]:
-        """The lookup tables that the outputs need, by the names of the operations that hold them."""
+        """The lookup tables that the outputs need and that are filled, by the operations that hold them."""
         nodes = [node for node in _ancestors(tensor for _, tensor in self.outputs) if node.type in _TABLES]
         if not nodes:
             return {}
         with self.session() as session:
-            return {node.name: _entries(session, node.name) for node in nodes}
+            found = {node.name: _entries(session, node.name) for node in nodes}
+        return {name: table for name, table in found.items() if table is not None}
 
 
-def _entries(session: Any, name: str) -> Table:
+def _entries(session: Any, name: str) -> Table | None:
+    """What a table holds; None where nothing has filled it."""
     node = session.graph.get_operation_by_name(name)
     with session.graph.as_default():
         exported = tf.raw_ops.LookupTableExportV2(
             table_handle=node.outputs[0], Tkeys=node.get_attr("key_dtype"), Tvalues=node.get_attr("value_dtype")
         )
-    return Table(*session.run(exported))
+    try:
+        return Table(*session.run(exported))
+    except (tf.errors.AbortedError, tf.errors.FailedPreconditionError):
+        return None
 
 
 def open_frozen(path: Path, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:

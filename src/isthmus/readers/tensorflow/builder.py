@@ -15,8 +15,9 @@ from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
 Operand = ir.Value | np.ndarray | np.generic | bool | int | float | str | Sequence[int] | None
-"""What an operator takes: a value, an array, or numbers. A bare number takes the element type of the first value, or
-int64 and float32 where there is none; a list of integers is int64, as shapes, axes and pads are."""
+"""What an operator takes: a value, an array, or numbers. A bare number takes the element type that the schema ties it to,
+else that of the first value where the schema allows it, else int64 or float32; a list of integers is int64, as shapes,
+axes and pads are."""
 
 
 class Builder:
@@ -97,10 +98,11 @@ class Builder:
     def _make(
         self, name: str, inputs: Sequence[Operand], *, outputs: int = 1, domain: str = ONNX, **attributes: Any
     ) -> Any:
-        like = next((v.dtype for v in inputs if isinstance(v, ir.Value)), None)
-        operands = [self._operand(operand, like) for operand in inputs]
+        operands = [self._operand(operand, _like(domain, name, inputs, i)) for i, operand in enumerate(inputs)]
         given = {key: _plain(value) for key, value in attributes.items() if value is not None}
         node = ir.node(name, operands, given, domain=domain, num_outputs=outputs)
+        if domain != ONNX:
+            self._import(domain, name)
         node.name = self.fresh(f"{self.prefix}/{name}" if self.prefix else name)
         for value, dtype in zip(node.outputs, _output_dtypes(node), strict=True):
             value.name = self.fresh(f"{node.name}_output")
@@ -108,6 +110,12 @@ class Builder:
         self._graph.append(node)
         self.made.append(node)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
+
+    def _import(self, domain: str, name: str) -> None:
+        """Let the model use another domain, at the version in which the operator is as it is now."""
+        schema = schema_of(domain, name)
+        version = 1 if schema is None else schema.since_version
+        self.main.opset_imports[domain] = max(version, self.main.opset_imports.get(domain, 1))
 
     def _operand(self, operand: Operand, like: ir.DataType | None) -> ir.Value | None:
         if operand is None or isinstance(operand, ir.Value):
@@ -120,6 +128,27 @@ class Builder:
             plain = {bool: ir.DataType.BOOL, int: ir.DataType.INT64, float: ir.DataType.FLOAT}[type(operand)]
             return self.constant(operand, like if like is not None else plain)
         return self.constant(list(operand), ir.DataType.INT64)
+
+
+def _like(domain: str, name: str, inputs: Sequence[Operand], index: int) -> ir.DataType | None:
+    """The element type that a bare number takes as input ``index``; None where nothing tells."""
+    values = [(i, operand.dtype) for i, operand in enumerate(inputs) if isinstance(operand, ir.Value)]
+    if not values:
+        return None
+    schema = schema_of(domain, name)
+    if schema is None or not schema.inputs:
+        return values[0][1]
+    formal = schema.inputs[min(index, len(schema.inputs) - 1)]
+    for i, dtype in values:
+        if schema.inputs[min(i, len(schema.inputs) - 1)].type_str == formal.type_str:
+            return dtype
+    dtype = values[0][1]
+    return dtype if dtype is not None and _spelled(dtype) in formal.types else None
+
+
+def _spelled(dtype: ir.DataType) -> str:
+    """``tensor(float)``, as schemas write it."""
+    return f"tensor({onnx.TensorProto.DataType.Name(dtype.value).lower()})"
 
 
 def _bytes(array: np.ndarray) -> list[bytes]:
