@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,9 @@ class State:
     kept: Mapping[str, Kept] = field(default_factory=dict)
     frozen: tuple[str, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
+    outputs: Any = None
+    """How ``forward`` gives its results, where that is no tensor and no tuple of tensors: the numbers of the outputs
+    in dicts, lists and tuples."""
 
     def aliases(self, key: str) -> tuple[str, ...]:
         """The further keys of a weight."""
@@ -100,6 +103,7 @@ def written(state: State) -> tuple[str, tuple[str, ...]]:
         "kept": kept,
         "frozen": list(state.frozen),
         "modules": dict(state.modules),
+        "outputs": None if state.outputs is None else _spelled(state.outputs),
     }
     parts = {name: part for name, part in parts.items() if part}
     return (json.dumps(parts, separators=(",", ":")) if parts else ""), tuple(left_out)
@@ -115,11 +119,49 @@ def read(text: str) -> State:
             kept=kept,
             frozen=tuple(str(key) for key in list(parts.get("frozen", ()))),
             modules={str(path): str(name) for path, name in dict(parts.get("modules", {})).items()},
+            outputs=_structure(parts["outputs"]) if "outputs" in parts else None,
         )
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, RecursionError) as error:
         raise InvalidModel(
             f"the metadata {STATE!r} is damaged: {error}", hint="remove that entry; only a PyTorch target reads it"
         ) from error
+
+
+def _spelled(structure: Any) -> Any:
+    """Numbers in dicts, lists and tuples as JSON has them, which knows no tuples."""
+    if isinstance(structure, dict):
+        return {"dict": {key: _spelled(part) for key, part in structure.items()}}
+    if isinstance(structure, list | tuple):
+        return {"list" if isinstance(structure, list) else "tuple": [_spelled(part) for part in structure]}
+    return structure
+
+
+def _structure(spelled: Any) -> Any:
+    if type(spelled) is int:
+        return spelled
+    ((kind, parts),) = spelled.items()
+    if kind == "dict":
+        return {str(key): _structure(part) for key, part in parts.items()}
+    made = [_structure(part) for part in parts]
+    return tuple(made) if kind == "tuple" else made
+
+
+def leaves(structure: Any) -> list[Any]:
+    """What dicts, lists and tuples hold, in order."""
+    if isinstance(structure, dict):
+        return [leaf for part in structure.values() for leaf in leaves(part)]
+    if isinstance(structure, list | tuple):
+        return [leaf for part in structure for leaf in leaves(part)]
+    return [structure]
+
+
+def filled(structure: Any, made: Sequence[Any]) -> Any:
+    """``structure`` with the results in the places of their numbers."""
+    if isinstance(structure, dict):
+        return {key: filled(part, made) for key, part in structure.items()}
+    if isinstance(structure, list):
+        return [filled(part, made) for part in structure]
+    return tuple(filled(part, made) for part in structure) if isinstance(structure, tuple) else made[structure]
 
 
 def _kept(key: str, entry: Mapping[str, Any]) -> Kept:

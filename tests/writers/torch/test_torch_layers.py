@@ -12,6 +12,7 @@ from layer_nets import NETS  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
+import isthmus  # noqa: E402
 from isthmus.readers.onnx import read_onnx  # noqa: E402
 from isthmus.readers.torch import read_torch  # noqa: E402
 from isthmus.types import Options  # noqa: E402
@@ -84,3 +85,22 @@ def test_the_source_has_the_same_state(name: str, tmp_path: Path) -> None:
         inputs = NETS[name].inputs()
         for got, expected in zip(outputs(made, inputs), outputs(net, inputs), strict=True):
             torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+class Nested(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, object]:
+        return {"a": x + 1, "pair": (x * 2, [x - 1, x * 3])}
+
+
+def test_outputs_come_back_as_they_were_given(tmp_path: Path) -> None:
+    net, x = Nested(), torch.randn(2, 3)
+    made = isthmus.convert(net, tmp_path / "net.onnx", inputs=(x,), options=Options(samples=1))
+    assert made
+    back = isthmus.convert(tmp_path / "net.onnx", tmp_path / "net.py", options=Options(samples=1))
+    assert back
+    got, expected = back.model(x), net(x)
+    assert pytree.tree_structure(got) == pytree.tree_structure(expected)
+    assert all(map(torch.equal, pytree.tree_leaves(got), pytree.tree_leaves(expected)))
+    assert '"pair": (' in (tmp_path / "net.py").read_text()
+    program = isthmus.convert(tmp_path / "net.onnx", tmp_path / "net.pt2", options=Options(samples=1))
+    assert program and list(torch.export.load(tmp_path / "net.pt2").module()(x)) == ["a", "pair"]

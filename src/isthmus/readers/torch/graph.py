@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
@@ -20,3 +21,5 @@ class Graph:
     road: str
     dims: dict[str, dict[str, int | None]]
     notes: tuple[Note, ...]
+    outputs: Any = None
+    """How ``forward`` gives its results, where that is no tensor and no tuple of tensors (see ``hub.state``)."""

@@ -25,7 +25,13 @@ from isthmus.readers.torch.graph import Graph
 from isthmus.readers.torch.quiet import quiet, undisturbed
 from isthmus.readers.torch.sources import Opened, open_source
 from isthmus.readers.torch.state import told_state
-from isthmus.readers.torch.structure import forward_with_named_outputs, leaf_names, output_names, plain_outputs
+from isthmus.readers.torch.structure import (
+    forward_with_named_outputs,
+    leaf_names,
+    nesting_of_spec,
+    output_names,
+    plain_outputs,
+)
 from isthmus.types import Blocker, Note, Options, Signature, TensorSpec
 
 
@@ -57,7 +63,7 @@ def _hub(opened: Opened, graph: Graph) -> Hub:
     # torch's translations are verbose (a zero bias is expanded from the input's shape, sizes are cast and squeezed).
     # What may train is left alone, whatever the target will be.
     hub = run(hub, [simplify(trainable=True)])
-    return hub.with_(extras={**hub.extras, STATE: told_state(opened.thing, hub.model)})
+    return hub.with_(extras={**hub.extras, STATE: told_state(opened.thing, hub.model, graph.outputs)})
 
 
 def signature_of(graph: ir.Graph) -> Signature:
@@ -135,7 +141,7 @@ def _by_roads(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Option
 
 def _with_refusals(graph: Graph, refused: Sequence[tuple[str, BaseException]]) -> Graph:
     notes = tuple(Note("road", f"{road} refused: {capture.one_line(error)}") for road, error in refused)
-    return Graph(graph.model, graph.road, graph.dims, (*notes, *graph.notes))
+    return dataclasses.replace(graph, notes=(*notes, *graph.notes))
 
 
 def _unsupported(
@@ -164,7 +170,10 @@ def _graph_of(captured: capture.Captured, road: str) -> Graph:
     names.name_inputs_and_outputs(model, inputs, outputs)
     names.rename_dimensions(model, dims)
     notes = [*captured.notes, *fell, *notes, *capture.state_notes(decomposed)]
-    return Graph(model, road, ranges(axes), tuple(notes))
+    nesting = (
+        nesting_of_spec(program.call_spec.out_spec) if program.call_spec.out_spec.num_leaves == len(outputs) else None
+    )
+    return Graph(model, road, ranges(axes), tuple(notes), nesting)
 
 
 def _from_program(program: torch.export.ExportedProgram, dynamic_shapes: Any) -> Graph:

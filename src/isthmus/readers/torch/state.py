@@ -13,8 +13,11 @@ from isthmus.hub.state import Kept, State, key_of
 from isthmus.readers.torch.names import memory
 
 
-def told_state(source: Any, model: ir.Model) -> State:
-    """What ``source`` (a module or an exported program) has beside the graph; its weights get their roles."""
+def told_state(source: Any, model: ir.Model, outputs: Any = None) -> State:
+    """What ``source`` (a module or an exported program) has beside the graph; its weights get their roles.
+
+    ``outputs``: how ``forward`` gives its results.
+    """
     tensors = {key: tensor for key, tensor in _state_dict(source).items() if isinstance(tensor, torch.Tensor)}
     parameters = _parameters(source)
     present = {key_of(value): value for value in model.graph.initializers.values()}
@@ -38,7 +41,7 @@ def told_state(source: Any, model: ir.Model) -> State:
         elif tensor.layout is torch.strided and not tensor.is_quantized:
             kept[key] = Kept(tensor_adapters.TorchTensor(tensor.detach(), name=key), key in parameters)
     frozen = tuple(key for key, parameter in parameters.items() if not parameter.requires_grad)
-    return State(tied, kept, frozen, _modules(source))
+    return State(tied, kept, frozen, _modules(source), outputs)
 
 
 def _state_dict(source: Any) -> dict[str, Any]:

@@ -29,6 +29,28 @@ def output_names_of_spec(spec: pytree.TreeSpec) -> list[str]:
     return output_names(pytree.tree_unflatten(list(range(spec.num_leaves)), spec))
 
 
+def nesting_of_spec(spec: pytree.TreeSpec) -> Any:
+    """Dicts, lists and tuples of the numbers of outputs; None where these are one tensor or a tuple of tensors."""
+    made = _plain_nesting(pytree.tree_unflatten(list(range(spec.num_leaves)), spec))
+    flat = isinstance(made, tuple) and len(made) > 1 and all(isinstance(part, int) for part in made)
+    return None if isinstance(made, int) or flat else made
+
+
+def _plain_nesting(tree: Any) -> Any:
+    """``tree`` where it is made of plain containers alone, else None."""
+    if isinstance(tree, int):
+        return tree
+    if isinstance(tree, Mapping):
+        parts = {key: _plain_nesting(part) for key, part in tree.items() if isinstance(key, str)}
+        return parts if len(parts) == len(tree) and parts and None not in parts.values() else None
+    if type(tree) not in (list, tuple):
+        return None
+    items = [_plain_nesting(part) for part in tree]
+    if not items or any(item is None for item in items):
+        return None
+    return items if isinstance(tree, list) else tuple(items)
+
+
 def input_names_of_spec(spec: pytree.TreeSpec, parameters: list[str] | None) -> list[str]:
     """Names of an exported program's flat inputs. ``parameters`` are forward's, in the order of its arguments."""
     args, kwargs = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)

@@ -267,9 +267,14 @@ def _result_type(result: Any) -> str:
         if set(kinds_of) == {"Tensor"}:
             return "tuple[Tensor, ...]" if len(kinds_of) > 3 else f"tuple[{', '.join(kinds_of)}]"
         return f"tuple[{', '.join(kinds_of)}]"
-    if isinstance(result, list):
-        return "list[Tensor]"
+    if isinstance(result, list | dict):
+        inner = " | ".join(dict.fromkeys(_result_type(r) for r in _parts_of(result)))
+        return f"list[{inner}]" if isinstance(result, list) else f"dict[str, {inner}]"
     return str(result.meta.get(KIND, "Tensor")) if isinstance(result, fx.Node) else "Tensor"
+
+
+def _parts_of(result: Any) -> list[Any]:
+    return list(result.values()) if isinstance(result, dict) else list(result)
 
 
 def _module_of(module: nn.Module) -> Any:

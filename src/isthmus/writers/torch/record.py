@@ -11,7 +11,7 @@ from torch import fx, nn
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
 from isthmus.hub.schema import ML
-from isthmus.hub.state import state_of
+from isthmus.hub.state import filled, leaves, state_of
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
 from isthmus.types import Blocker, Note, Options
@@ -49,7 +49,11 @@ class Recorded:
     def call(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The module's outputs by their names."""
         made = self.module(*(feeds[name] for name in self.inputs))
-        return dict(zip(self.outputs, (made,) if len(self.outputs) == 1 else made, strict=True))
+        if _nesting(self.hub) is not None:
+            made = leaves(made)
+        elif len(self.outputs) == 1:
+            made = (made,)
+        return dict(zip(self.outputs, made, strict=True))
 
     def eager(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Call the lowerings on tensors, without a graph."""
@@ -76,11 +80,18 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
         given.append(recorder.placeholder(name))
         given[-1].node.meta[VALUE] = value
     made = as_tensors(graph, walk(graph, prepared(LOWERINGS, backend, rules()), backend, given), backend)
-    result = made[0] if len(made) == 1 else tuple(made)
+    nesting = _nesting(ready)
+    result = filled(nesting, made) if nesting is not None else made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
     tree = nested(with_leaves(polished(module)), backend.state.modules)
     return Recorded(ready, _settled(completed(tree, backend)).eval(), backend.stored)
+
+
+def _nesting(hub: Hub) -> Any:
+    """The dicts, lists and tuples that the source gives its outputs in; None for one output or a tuple of them."""
+    nesting = state_of(hub.extras).outputs
+    return nesting if nesting is not None and leaves(nesting) == list(range(len(hub.graph.outputs))) else None
 
 
 def _settled(root: nn.Module) -> nn.Module:
