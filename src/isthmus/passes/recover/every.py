@@ -1,0 +1,25 @@
+"""The recoveries in their order."""
+
+from __future__ import annotations
+
+from isthmus.passes.base import HubPass
+from isthmus.passes.recover.batchnorm import RecoverBatchNorm
+from isthmus.passes.recover.gelu import RecoverGelu
+from isthmus.passes.recover.groupnorm import RecoverGroupNorm
+from isthmus.passes.recover.layernorm import RecoverLayerNorm
+from isthmus.passes.recover.only import TakeOnly
+from isthmus.passes.recover.recurrent import RecoverRecurrent
+from isthmus.passes.recover.tensordot import RecoverDense
+
+
+def recoveries() -> tuple[HubPass, ...]:
+    """What is recovered of a graph whose operators a framework's own library spelled out."""
+    return (
+        RecoverBatchNorm(),
+        RecoverGroupNorm(),
+        RecoverLayerNorm(),
+        RecoverGelu(),
+        RecoverDense(),
+        RecoverRecurrent(),
+        TakeOnly(),
+    )

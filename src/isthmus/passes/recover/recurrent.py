@@ -1,0 +1,314 @@
+"""Loops over time that are recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import onnx_ir as ir
+
+from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.model import ONNX, ROLE, Hub
+from isthmus.passes.base import HubPass, PassResult, Reasons
+from isthmus.passes.dims import Entry, entries_of
+from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
+from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
+from isthmus.passes.recover.gates import Columns
+from isthmus.passes.recover.match import made_by, remove_unused, reversal_of
+
+_USUAL: Mapping[str, Sequence[str]] = MappingProxyType(
+    {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """The sequence [time, batch, size] that a loop runs over, and the cell that it applies."""
+
+    sequence: ir.Value
+    cell: Cell
+
+
+class RecoverRecurrent(HubPass):
+    """Write a loop that applies a recurrent cell to each step of a sequence as LSTM, GRU or RNN.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[t, n, 1] x, float[n, 1] h) => (float[t, n, 1] y)
+        <float[1, 1] w = {0.5}, float[1, 1] r = {0.25}, int64 zero = {0}>
+        {
+            s = Shape (x)
+            trips = Gather <axis = 0> (s, zero)
+            last, y = Loop (trips, , h) <body = step (int64 i, bool going, float[n, 1] state)
+                => (bool on, float[n, 1] new, float[n, 1] row)
+            {
+                on = Identity (going)
+                at = Gather <axis = 0> (x, i)
+                a = MatMul (at, w)
+                b = MatMul (state, r)
+                c = Add (a, b)
+                new = Tanh (c)
+                row = Identity (new)
+            }>
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[t, n, 1] x, float[n, 1] h) => (float[t, n, 1] y)
+        <int64[1] first = {0}, int64[1] one = {1}, float[1, 1, 1] w = {0.5}, float[1, 1, 1] r = {0.25}>
+        {
+            u = Unsqueeze (h, first)
+            a, b = RNN <hidden_size = 1> (x, w, r, , , u)
+            y = Squeeze (a, one)
+        }
+
+    Gates are recognised however their weights are joined or split, and brought into ONNX's order; weights keep
+    their names. A loop that does anything else as well, such as skipping steps by a mask, stays a loop.
+    """
+
+    def call(self, hub: Hub) -> PassResult:
+        weights = _Weights(Editor(hub.model))
+        modified = False
+        while True:
+            reasons = Reasons()
+            if not _round(hub, weights, reasons):
+                break
+            modified = True  # the length of one layer's output is that of the next one's input
+            infer_shapes(hub.model)
+            name_free_dims(hub.model)
+        weights.settle()
+        return PassResult(hub, modified, tuple(reasons.found))
+
+
+def _round(hub: Hub, weights: _Weights, reasons: Reasons) -> bool:
+    """Write every loop that can be told to be a layer; whether there was one."""
+    entries = entries_of(hub.model)
+    modified = False
+    for node in list(hub.graph.all_nodes()):
+        if node.graph is None or node.domain != ONNX or node.op_type != "Loop":
+            continue
+        match = _match(node, entries)
+        if isinstance(match, str):
+            reasons.decline(node, match)
+            continue
+        _write(weights, node, match)
+        modified = True
+    return modified
+
+
+def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
+    body = node.attributes["body"].as_graph()
+    if not _only_counts(node, body):
+        return "it does not run a number of times that is known before"
+    steps = [inner for inner in body if _is_step(inner, body.inputs[0], body)]
+    if not steps:
+        return "it does not run over a sequence"
+    carried = len(node.inputs) - 2
+    results = [_plain(value) for value in body.outputs[1:]]
+    found: Cell | str = "it does not run over a sequence"
+    for step in steps:
+        sequence = step.inputs[0]
+        found = cell_of(Step(step.outputs[0], body.inputs[2:], results[:carried]))
+        if isinstance(found, str) or sequence is None:
+            continue
+        if any(value is not results[found.hidden] for value in results[carried:]):
+            return "it collects another thing than its output"
+        if not _is_length(node.inputs[0], sequence, entries):
+            return "it does not run over the whole of its sequence"
+        if any(v.dtype != sequence.dtype for v in (*node.inputs[2:],) if v is not None):
+            return "its states have another type than its input"
+        if any(_spreads(v, sequence) for v in node.inputs[2:]):
+            return "one state begins all the sequences of a batch"
+        return _Match(sequence, found)
+    return found if isinstance(found, str) else "it does not run over a sequence"
+
+
+def _only_counts(node: ir.Node, body: ir.Graph) -> bool:
+    condition = known(node.inputs[1])
+    if node.inputs[0] is None or (node.inputs[1] is not None and (condition is None or not condition.all())):
+        return False
+    goes = _plain(body.outputs[0])
+    always = known(goes)
+    return goes is body.inputs[1] or (always is not None and bool(always.all()))
+
+
+def _plain(value: ir.Value) -> ir.Value:
+    """A value behind Identity nodes."""
+    while (node := made_by(value, "Identity")) is not None and node.inputs[0] is not None:
+        value = node.inputs[0]
+    return value
+
+
+def _is_step(node: ir.Node, iteration: ir.Value, body: ir.Graph) -> bool:
+    """Whether a node takes the entry of this iteration out of a sequence from outside of the loop."""
+    if node.domain != ONNX or node.op_type != "Gather" or attribute(node, "axis", 0) != 0:
+        return False
+    sequence, index = node.inputs
+    if sequence is None or index is None or len(dims(sequence) or ()) != 3:
+        return False
+    maker = sequence.producer()
+    inside = sequence in body.inputs if maker is None else maker.graph is body
+    while (cast := made_by(index, "Cast", "Identity")) is not None and cast.inputs[0] is not None:
+        index = cast.inputs[0]
+    return index is iteration and not inside
+
+
+def _is_length(trips: ir.Value | None, sequence: ir.Value, entries: dict[ir.Value, list[Entry]]) -> bool:
+    """Whether the number of iterations is the length of the sequence."""
+    lengths = [(dims(value) or (None,))[0] for value in (sequence, reversal_of(sequence, 0)) if value is not None]
+    array = known(trips)
+    if array is not None:
+        return int(array.reshape(())) in [length for length in lengths if isinstance(length, int)]
+    found = entries.get(trips) if trips is not None else None
+    return found is not None and found != [None] and any(found == [length] for length in lengths)
+
+
+def _spreads(state: ir.Value | None, sequence: ir.Value) -> bool:
+    """Whether a state is one row for a batch that may have more."""
+    return (dims(state) or (None,))[0] == 1 and (dims(sequence) or (None, None))[1] != 1
+
+
+class _Weights:
+    """Weights in ONNX's order, made when they are written; one that all loops have left keeps its name for them."""
+
+    def __init__(self, edit: Editor) -> None:
+        self.edit = edit
+        self._made: dict[tuple[object, ...], ir.Value] = {}
+        self._sources: dict[ir.Value, ir.Value] = {}
+
+    def matrix(self, columns: Sequence[Columns]) -> ir.Value:
+        """[1, gates · units, size]: the columns of each gate as rows."""
+        rows, (first, *_) = sum(c.stop - c.start for c in columns), columns
+
+        def made() -> np.ndarray:
+            return np.concatenate([_array(c).T for c in columns])[None]
+
+        assert first.weight.const_value is not None
+        size = int(first.weight.const_value.shape.numpy()[0])
+        return self._initializer(("matrix", *columns), made, (1, rows, size), first)
+
+    def biases(self, cell: Cell) -> ir.Value | None:
+        """[1, 2 · gates · units]: the biases of the input, then those of the state; None where there are none."""
+        columns = [*cell.input_biases, *cell.state_biases]
+        first = next((c for c in columns if c is not None), None)
+        if first is None or first.weight.dtype is None:
+            return None
+        empty = np.zeros(cell.units, first.weight.dtype.numpy())
+
+        def made() -> np.ndarray:
+            return np.concatenate([empty if c is None else _array(c) for c in columns])[None]
+
+        return self._initializer(("biases", *columns), made, (1, len(columns) * cell.units), first)
+
+    def _initializer(
+        self, key: tuple[object, ...], made: Callable[[], np.ndarray], shape: Sequence[int], first: Columns
+    ) -> ir.Value:
+        if key in self._made:
+            return self._made[key]
+        source = first.weight
+        dtype = source.dtype
+        assert dtype is not None
+
+        def tensor() -> ir.TensorProtocol:
+            return ir.Tensor(np.ascontiguousarray(made()), dtype=dtype)
+
+        sizes = ir.Shape([int(d) for d in shape])
+        value = self.edit.initializer(
+            ir.LazyTensor(tensor, dtype=dtype, shape=sizes, name=None), f"{source.name}_onnx"
+        )
+        if ROLE in source.metadata_props:
+            value.metadata_props[ROLE] = source.metadata_props[ROLE]
+        self._made[key] = value
+        self._sources.setdefault(source, value)
+        return value
+
+    def settle(self) -> None:
+        """Give the names of weights that nothing else uses to what was made of them."""
+        for source, value in self._sources.items():
+            if source.uses() or source.is_graph_output() or source.name is None or value.name is None:
+                continue
+            name, initializers = source.name, self.edit.model.graph.initializers
+            del initializers[name]
+            del initializers[value.name]
+            value.name = name
+            assert value.const_value is not None
+            value.const_value.name = name
+            initializers.add(value)
+
+
+def _array(columns: Columns) -> np.ndarray:
+    assert columns.weight.const_value is not None
+    array = columns.weight.const_value.numpy()
+    if columns.row is not None:
+        array = array[columns.row]
+    return array[..., columns.start : columns.stop]
+
+
+def _write(weights: _Weights, node: ir.Node, match: _Match) -> None:
+    edit, cell, sequence = weights.edit, match.cell, match.sequence
+    given: list[ir.Value | None] = [sequence, weights.matrix(cell.inputs), weights.matrix(cell.recurrent)]
+    states = list(node.inputs[2:])
+    order = [cell.hidden, 1 - cell.hidden] if len(states) == 2 else [0]
+    starts = [_start(edit, node, states[k]) for k in order]
+    given += [weights.biases(cell), None, *starts]
+    while given[-1] is None:
+        given.pop()
+    made = edit.node(cell.kind, given, _attributes(cell), like=node, outputs=1 + len(states))
+    graph_of(node).insert_before(node, made)
+    steps, batch, _ = dims(sequence) or (None, None, None)
+    for output, shape in zip(
+        made.outputs, ([steps, 1, batch, cell.units], *[[1, batch, cell.units]] * 2), strict=False
+    ):
+        output.type = ir.TensorType(sequence.dtype) if sequence.dtype is not None else None
+        output.shape = ir.Shape(shape)
+    for k, output in enumerate(node.outputs):
+        if not output.uses() and not output.is_graph_output():
+            continue
+        place, axis = (0, 1) if k >= len(states) else (1 + order.index(k), 0)
+        sizes = [steps, batch, cell.units] if axis else [batch, cell.units]
+        plain = edit.before(node, "Squeeze", [made.outputs[place], edit.ints([axis], "axis")], shape=sizes)
+        replace(output, plain)
+    remove_unused(node)
+
+
+def _start(edit: Editor, node: ir.Node, state: ir.Value | None) -> ir.Value | None:
+    """A state as the operator takes it: [1, batch, units], or None for zeros."""
+    if state is None or _is_zero(state):
+        return None
+    shape = dims(state) or (None, None)
+    return edit.before(node, "Unsqueeze", [state, edit.ints([0], "axis")], shape=[1, *shape])
+
+
+def _is_zero(state: ir.Value) -> bool:
+    array = known(state)
+    if array is not None:
+        return array.size < 1 << 16 and not array.any()
+    node = made_by(state, "Expand", "ConstantOfShape")
+    if node is None:
+        return False
+    if node.op_type == "ConstantOfShape":
+        held = attribute(node, "value")
+        return held is None or not held.numpy().any()
+    array = known(node.inputs[0])
+    return array is not None and array.size == 1 and not array.any()
+
+
+def _attributes(cell: Cell) -> dict[str, object]:
+    attributes: dict[str, object] = {"hidden_size": cell.units}
+    if cell.kind == "GRU" and cell.linear_before_reset:
+        attributes["linear_before_reset"] = 1
+    names = [f.name for f in cell.activations]
+    if names != list(_USUAL[cell.kind]):
+        attributes["activations"] = names
+        attributes |= _numbers(cell.activations)
+    return attributes
+
+
+def _numbers(activations: Sequence[Activation]) -> dict[str, object]:
+    alphas = [f.alpha for f in activations if f.alpha is not None]
+    betas = [f.beta for f in activations if f.beta is not None]
+    return {k: v for k, v in {"activation_alpha": alphas, "activation_beta": betas}.items() if v}
