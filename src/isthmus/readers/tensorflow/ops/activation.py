@@ -23,6 +23,11 @@ def leaky_relu(op, x, *, alpha):
     return op.LeakyRelu(x, alpha=alpha)
 
 
+@read("Softmax")
+def softmax(op, logits):
+    return op.Softmax(logits, axis=-1)
+
+
 @read("LogSoftmax")
 def log_softmax(op, logits):
     return op.LogSoftmax(logits, axis=-1)
