@@ -15,9 +15,10 @@ from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
 Operand = ir.Value | np.ndarray | np.generic | bool | int | float | str | Sequence[int] | None
-"""What an operator takes: a value, an array, or numbers. A bare number takes the element type that the schema ties it to,
-else that of the first value where the schema allows it, else int64 or float32; a list of integers is int64, as shapes,
-axes and pads are."""
+"""What an operator takes: a value, an array, or numbers.
+
+A bare number takes the element type that the schema ties it to, else that of the first value where the schema allows
+it, else int64 or float32. A list of integers is int64, as shapes, axes and pads are."""
 
 
 class Builder:
