@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import roads
-from isthmus.errors import InvalidModel, IsthmusError, Unsupported, UsageError
+from isthmus.errors import InvalidModel, IsthmusError, Unsupported
 from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.shapes import Shapes
@@ -38,8 +38,9 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
         return ProcessRunner("torch", source.factory.callable, **common, **named, **extra)
     if source.path is not None:
         given = named if source.kind == "torch" else {}
-        if options.signature and source.kind == "tensorflow":
-            given = {"signature_key": options.signature}
+        if source.kind == "tensorflow":
+            given = {"trust_pickle": options.trust_pickle, "custom_objects": list(options.custom_objects)}
+            given |= {"signature_key": options.signature} if options.signature else {}
         if source.kind == "onnx":
             return _onnx(source.path, common)
         return ProcessRunner(source.kind, str(source.path), **common, **given)
@@ -47,7 +48,7 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
         return _onnx(_saved(source.value, scratch), common)
     if source.kind == "torch":
         return _live_torch(source, signature, inputs)
-    raise UsageError(f"{source.label}: a live TensorFlow model cannot be judged", hint="save it first")
+    return _live_tensorflow(source, inputs, options)
 
 
 def feeds(origin: Source, hub: Hub, inputs: Any, options: Options) -> Feeds:
@@ -171,6 +172,13 @@ def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Run
         arrays = {name: judged.to_numpy(tensor) for name, tensor in call.tensors.items()}
         signature = Signature(tuple(TensorSpec(n, codec.dtype_name(a.dtype), a.shape) for n, a in arrays.items()), ())
     return judged.live_module(module, call, signature, name=source.label)
+
+
+def _live_tensorflow(source: Source, inputs: Any, options: Options) -> Runner:
+    from isthmus.opening.source import open_source
+    from isthmus.verify.runners.tensorflow import live_model
+
+    return live_model(open_source(source.value, inputs, signature=options.signature), name=source.label)
 
 
 def _module(value: Any) -> Any:

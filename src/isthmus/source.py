@@ -24,6 +24,7 @@ _BY_SUFFIX: dict[str, SourceKind] = {
     ".h5": "tensorflow",
     ".hdf5": "tensorflow",
     ".pb": "tensorflow",
+    ".meta": "tensorflow",
 }
 # The class that tells the kind, by the module that defines it: looked up only where that is imported already.
 _BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
@@ -31,9 +32,11 @@ _BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
     ("onnx_ir", "Model", "onnx"),
     ("torch.nn", "Module", "torch"),
     ("torch.export", "ExportedProgram", "torch"),
-    ("tensorflow", "Module", "tensorflow"),
-    ("tensorflow.types.experimental", "ConcreteFunction", "tensorflow"),
     ("keras", "Model", "tensorflow"),
+    ("tf_keras", "Model", "tensorflow"),
+    ("tensorflow", "Module", "tensorflow"),
+    ("tensorflow.types.experimental", "GenericFunction", "tensorflow"),
+    ("tensorflow.types.experimental", "ConcreteFunction", "tensorflow"),
 )
 
 
@@ -53,12 +56,15 @@ class Source:
     kind: SourceKind
     path: Path | None = None
     factory: Factory | None = None
+    name: str = ""
 
     @property
     def label(self) -> str:
         """What a report calls it: never an absolute path."""
         if self.path is not None:
             return self.path.name
+        if self.name:
+            return self.name
         return self.factory.callable if self.factory is not None else type(self.value).__name__
 
 
@@ -71,19 +77,18 @@ def recognise(source: Any) -> Source:
     if isinstance(source, Factory):
         if not _FACTORY.match(source.callable):
             raise UsageError(f"weights go with a package.module:factory, and {source.callable!r} is none")
-        return Source(source, "torch", factory=source)
+        return _from_factory(source)
     if isinstance(source, str) and _FACTORY.match(source) and not Path(source).exists():
-        return Source(source, "torch", factory=Factory(source))
+        return _from_factory(Factory(source))
     if isinstance(source, (str, Path)):
         return _from_path(Path(source))
-    for module, name, kind in _BY_CLASS:
-        known = getattr(sys.modules.get(module), name, None)
-        if isinstance(known, type) and isinstance(source, known):
-            return Source(source, kind)
+    kind = _kind_of(source)
+    if kind is not None:
+        return Source(source, kind)
     raise UsageError(
         f"{type(source).__module__}.{type(source).__qualname__} is not a model",
-        hint="pass a path, package.module:factory, a torch.nn.Module, an ExportedProgram, an onnx.ModelProto or an "
-        "onnx_ir.Model",
+        hint="pass a path, package.module:factory, a torch.nn.Module, ExportedProgram, keras.Model, tf.Module, "
+        "tf.function, onnx.ModelProto or onnx_ir.Model",
     )
 
 
@@ -110,6 +115,40 @@ def _told_by_name(target: Path | None) -> Kind | None:
         return None
     by_suffix: dict[str, Kind] = {".onnx": "onnx", ".pt2": "torch", ".py": "python"}
     return by_suffix.get(target.suffix, "saved_model")
+
+
+def _kind_of(thing: Any) -> SourceKind | None:
+    """The world of a live model, by the classes of what is imported already; None where it is no model."""
+    for module, name, kind in _BY_CLASS:
+        known = getattr(sys.modules.get(module), name, None)
+        if isinstance(known, type) and isinstance(thing, known):
+            return kind
+    return None
+
+
+def _from_factory(factory: Factory) -> Source:
+    """A factory of PyTorch's, which its reader calls; or the model that one of TensorFlow's made, called here.
+
+    It is called to find out only where importing it brought TensorFlow along.
+    """
+    from isthmus.opening.named import named_object
+
+    found = named_object(factory.callable)
+    if "tensorflow" not in sys.modules and "tf_keras" not in sys.modules:
+        return Source(factory.callable, "torch", factory=factory)
+    if _kind_of(found) != "tensorflow":
+        found = found() if callable(found) and _kind_of(found) is None else found
+    if _kind_of(found) != "tensorflow":
+        return Source(factory.callable, "torch", factory=factory)
+    if factory.weights is not None:
+        if not hasattr(found, "load_weights"):
+            raise UsageError(f"a {type(found).__name__} loads no weights", hint="load them in the factory")
+        try:
+            found.load_weights(factory.weights)
+        except (OSError, ValueError, KeyError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UsageError(f"{factory.weights.name} does not fit {factory.callable}: {first}") from error
+    return Source(found, "tensorflow", name=factory.callable)
 
 
 def _from_path(path: Path) -> Source:

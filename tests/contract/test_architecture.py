@@ -27,7 +27,7 @@ MAY_USE = {
     "verify.runners": {"types", "errors", "opening"},
     "verify": {"types", "errors", "hub", "lower", "passes", "verify.runners"},
     "report": {"types", "errors", "doctor"},
-    "source": {"types", "errors"},
+    "source": {"types", "errors", "opening"},
     "target": {"types", "errors"},
     "doctor": {"types", "errors"},
     "shapes": {"types", "errors"},

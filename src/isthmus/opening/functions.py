@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from isthmus.errors import Unsupported, UsageError
 from isthmus.opening.function import Opened, Variable
-from isthmus.opening.names import distinct, leaves, output_names
+from isthmus.opening.names import distinct, leaves, no_signature, output_names
 from isthmus.opening.shapes import inputs_of, specs_of_inputs
 from isthmus.types import Blocker
 
@@ -99,12 +99,7 @@ def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | No
         key = "__call__"
     key = key or (next(iter(functions)) if len(functions) == 1 else "")
     if key not in functions and (inputs is None or not callable(module) or key):
-        raise UsageError(
-            f"{label} has no function {key!r}" if key else f"{label} has no signature",
-            hint=f"choose with --signature: {', '.join([*signatures, *functions])}"
-            if signatures or functions
-            else "decorate one with tf.function",
-        )
+        raise no_signature(label, key, [*signatures, *functions])
     function = functions[key] if key else tf.function(type(module).__call__.__get__(module), autograph=False)
     return of_function(function, inputs, dynamic_shapes, name=label, kind="tensorflow.Module", root=module)
 

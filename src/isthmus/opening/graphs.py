@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Input, Table
-from isthmus.opening.names import distinct
+from isthmus.opening.names import distinct, no_signature
 from isthmus.opening.quiet import quiet
 from isthmus.opening.saved_models import SERVING, refuse_unknown_operators
 from isthmus.opening.shapes import inputs_of
@@ -164,12 +164,8 @@ def _of_meta(
     if key in meta.signature_def:
         chosen = meta.signature_def[key]
         inputs, outputs = _tensors(graph, chosen.inputs, name), _tensors(graph, chosen.outputs, name)
-    elif not key and meta.signature_def:
-        raise UsageError(
-            f"{name} has several signatures", hint=f"choose with --signature: {_listed(meta.signature_def)}"
-        )
-    elif key and "->" not in key:
-        raise UsageError(f"{name} has no signature {key!r}", hint=f"it has {_listed(meta.signature_def) or 'none'}")
+    elif meta.signature_def and "->" not in key:
+        raise no_signature(name, key, sorted(meta.signature_def))
     else:
         inputs, outputs = _ports(graph, signature, name)
     variables = _variables(meta, graph, [tensor for _, tensor in outputs], prefix, name)
@@ -343,7 +339,3 @@ def _tagged(proto: Any, name: str) -> Any:
             return meta
     tags = [", ".join(meta.meta_info_def.tags) for meta in proto.meta_graphs]
     raise UsageError(f"{name} holds several graphs, none of them tagged 'serve' alone: {'; '.join(tags)}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))

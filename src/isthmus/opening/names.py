@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from isthmus.errors import UsageError
 from isthmus.types import Dim
 
 _COUNTED = re.compile(r"(.*?)(\d+)\Z")
@@ -48,6 +49,15 @@ def counted(name: str) -> tuple[str, int]:
     """A key that sorts ``output_10`` behind ``output_2``."""
     match = _COUNTED.match(name)
     return (match[1], int(match[2])) if match else (name, -1)
+
+
+def no_signature(model: str, key: str | None, offered: Sequence[str]) -> UsageError:
+    """The error that names what can be chosen."""
+    told = f"{model} has no signature {key!r}" if key else f"{model} has no signature"
+    if not offered:
+        return UsageError(f"{told}, and no function at all")
+    what = "it has" if key else "but functions:"
+    return UsageError(f"{told}; {what} {', '.join(offered)}", hint="choose with --signature")
 
 
 def dims_of(name: str, shape: Sequence[int | None] | None, *, alone: bool) -> tuple[Dim, ...] | None:

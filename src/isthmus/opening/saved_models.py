@@ -15,7 +15,7 @@ from tensorflow.python.framework import op_def_registry
 from isthmus.errors import InvalidModel, Unsupported, UsageError
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.functions import of_function, weights_of
-from isthmus.opening.names import counted
+from isthmus.opening.names import counted, no_signature
 from isthmus.opening.quiet import quiet
 from isthmus.opening.record import Record, record_of
 from isthmus.opening.shapes import inputs_of
@@ -44,10 +44,7 @@ def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: 
         return _of_signature(model, key, folder.name, record, dynamic_shapes)
     functions = dict(_functions(model))
     if key not in functions:
-        offered = [*model.signatures, *functions]
-        told = f"has no signature {key!r}" if key else "has no signature"
-        hint = f"choose with --signature: {', '.join(offered)}" if offered else "it holds no function at all"
-        raise UsageError(f"{folder.name} {told}", hint=hint)
+        raise no_signature(folder.name, key, [*model.signatures, *functions])
     return of_function(functions[key], inputs, dynamic_shapes, name=folder.name, kind="saved_model", root=model)
 
 

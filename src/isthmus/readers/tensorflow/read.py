@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import tensorflow as tf
 
 from isthmus.errors import Unsupported
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import signature_of
 from isthmus.hub.model import Hub
+from isthmus.hub.state import PLACE
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
+from isthmus.passes.recover.every import recoveries
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.graph import Bound, GraphReader
 from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
 from isthmus.readers.tensorflow.modules import module_of
 from isthmus.readers.tensorflow.ops import TABLE
+from isthmus.readers.tensorflow.places import torch_keys
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
 from isthmus.types import Blocker, Note, Options
@@ -39,7 +43,8 @@ def read_program(program: Program) -> Hub:
     reader = GraphReader(op, TABLE, modules=lambda scope: module_of(scope, program.modules))
     given: dict[str, Bound] = {port.tensor.name: _input(op, port) for port in program.inputs}
     names = [op.fresh(port.name) for port in program.outputs]
-    given |= {name: _captured(op, name, thing) for name, thing in program.captures.items()}
+    places = torch_keys(thing.name for thing in program.captures.values() if isinstance(thing, Variable))
+    given |= {name: _captured(op, name, thing, places) for name, thing in program.captures.items()}
     outputs = reader.run(program.graph, given, [port.tensor for port in program.outputs])
     reader.finish(program.name)
     _return(op, names, program.outputs, outputs)
@@ -55,7 +60,7 @@ def read_program(program: Program) -> Hub:
         notes=(*program.notes, *reader.notes),
     )
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
-    return run(hub, [simplify(trainable=True)])
+    return run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
 
 
 def _input(op: Builder, port: Port) -> ir.Value:
@@ -64,10 +69,10 @@ def _input(op: Builder, port: Port) -> ir.Value:
     return op.input(port.name, dtype, None if port.shape is None else ir.Shape(port.shape))
 
 
-def _captured(op: Builder, name: str, thing: Any) -> Bound:
+def _captured(op: Builder, name: str, thing: Any, places: Mapping[str, str]) -> Bound:
     """What a captured placeholder stands for: a weight, a constant, or a resource that its operations know."""
     if isinstance(thing, Variable):
-        return _held(op, thing)
+        return _held(op, thing, places.get(thing.name, ""))
     if isinstance(thing, np.ndarray):
         return op.constant(thing, name=name.partition(":")[0])
     if hasattr(thing, "numpy") and data_type(thing.dtype) is not None:
@@ -75,9 +80,12 @@ def _captured(op: Builder, name: str, thing: Any) -> Bound:
     return ResourceHandle(thing)
 
 
-def _held(op: Builder, variable: Variable) -> Bound:
+def _held(op: Builder, variable: Variable, place: str) -> Bound:
     """A variable as the graph knows it: a handle, or the value itself, as TensorFlow 1 has it."""
-    value = op.initializer(_tensor_of(variable), variable.name, role="parameter" if variable.trainable else "buffer")
+    role = "parameter" if variable.trainable else "buffer"
+    value = op.initializer(_tensor_of(variable), variable.name, role=role)
+    if place and variable.shape is None and not variable.perm:
+        value.metadata_props[PLACE] = place
     if variable.shape is not None:
         stored = [int(size) for size in variable.value.shape]
         axes = variable.perm or range(len(stored))
@@ -96,7 +104,9 @@ def _tensor_of(variable: Variable) -> ir.TensorProtocol:
 
     def value() -> ir.TensorProtocol:
         held = variable.value
-        return ir.tensor(_as_in_source(np.asarray(held.numpy() if hasattr(held, "numpy") else held), variable))
+        with tf.init_scope():  # a graph may be under construction where the weights are written
+            array = np.asarray(held.numpy() if hasattr(held, "numpy") else held)
+        return ir.tensor(_as_in_source(array, variable))
 
     sizes = [int(dim) for dim in variable.value.shape]
     if variable.perm:

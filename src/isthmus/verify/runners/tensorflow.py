@@ -1,128 +1,167 @@
-"""A SavedModel in TensorFlow, by one of its signatures."""
+"""TensorFlow and Keras models as their framework runs them: SavedModels, Keras files, graphs, models alive here."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isthmus.errors import InvalidModel, Unsupported, UsageError
-from isthmus.types import Blocker, Dim, Signature, TensorSpec
+from isthmus.errors import InvalidModel, Unsupported
+from isthmus.types import Blocker, Signature, TensorSpec
 from isthmus.verify.runners import codec
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.gradients import Gradients, Origin, of_tensorflow
-from isthmus.verify.runners.protocol import DEFAULT, Loaded, require
+from isthmus.verify.runners.protocol import DEFAULT, Differentiable, LiveRunner, Loaded, require
+
+if TYPE_CHECKING:
+    from isthmus.opening.function import Opened, Variable
+    from isthmus.opening.graphs import OpenedGraph
 
 _TENSORFLOW = "tensorflow"
-_SERVING = "serving_default"
-_RECORD = "assets.extra/isthmus.json"
+_NEED = "a TensorFlow model is judged by running it there"
+
+NEXT = "_next"
+"""Behind the name of a variable that the model changes: the output that is its new value."""
 
 
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
-    """Load the SavedModel folder at ``source``.
+    """Load the SavedModel folder, Keras file, frozen graph or meta graph at ``source``.
 
-    ``options``: ``signature_key`` names the one to call; without it ``serving_default``, or the only one there is.
-    Raises ``InvalidModel`` for a folder that is none, ``UsageError`` for a signature that it lacks.
+    ``options``: ``signature_key`` names the signature or function to call; without it ``serving_default``, or the
+    only one there is. ``custom_objects`` and ``trust_pickle`` are as in ``Options``. Raises what opening it raises.
     """
-    folder = Path(source)
-    if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
-        raise InvalidModel(f"{source} is not a SavedModel: it holds no saved_model.pb")
-    return _SavedModel(source, options.get("signature_key"))
+    require(_TENSORFLOW, _NEED)
+    if Path(source).is_file() and Path(source).stat().st_size == 0:
+        raise InvalidModel(f"{source} is empty")
+    from isthmus.opening.source import open_source
+
+    return of_opened(
+        open_source(
+            source,
+            signature=options.get("signature_key"),
+            custom=options.get("custom_objects", ()),
+            trust=bool(options.get("trust_pickle")),
+        )
+    )
 
 
-class _SavedModel:
-    """One signature of a SavedModel. Names are those of its SignatureDef, whatever characters they hold."""
+def live_model(opened: Opened | OpenedGraph, *, name: str) -> LiveRunner:
+    """A model that is alive in this process as a runner. Its variables are left as they were."""
+    loaded = of_opened(opened)
+    gradient = loaded.gradients if isinstance(loaded, _Function) else None
+    return LiveRunner(name, loaded.signature, {DEFAULT: loaded.run}, gradient)
+
+
+def of_opened(opened: Opened | OpenedGraph) -> Loaded | Differentiable:
+    """What was opened, ready to be run on named arrays."""
+    from isthmus.opening.graphs import OpenedGraph
+
+    return _Graph(opened) if isinstance(opened, OpenedGraph) else _Function(opened)
+
+
+class _Function:
+    """A function called eagerly: the model itself, not what was traced of it."""
 
     variants = (DEFAULT,)
 
-    def __init__(self, source: str, signature: str | None) -> None:
-        tf = require(_TENSORFLOW, "a SavedModel is judged by running it there")
-        try:
-            self._model = tf.saved_model.load(source)  # kept: the functions hold their variables only weakly
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise InvalidModel(f"TensorFlow cannot load {Path(source).name}: {error}") from error
-        self._tf = tf
-        self._call = self._model.signatures[_chosen(tuple(self._model.signatures), signature, source)]
-        inputs = self._call.structured_input_signature[1]
-        record = _record(Path(source))
-        self._keywords = {n: str(w) for n, w in record.get("keywords", {}).items() if w in inputs}
-        self._origins = {name: _origin(name, held) for name, held in record.get("weights", {}).items()}
-        names = {word: word for word in inputs} | {word: name for name, word in self._keywords.items()}
+    def __init__(self, opened: Opened) -> None:
+        self._tf = require(_TENSORFLOW, _NEED)
+        self._opened = opened
+        returned = None if opened.concrete is None else opened.concrete.structured_outputs
+        outputs = [] if returned is None else opened.outputs(returned)
         self.signature = Signature(
-            tuple(_spec(names[word], inputs[word]) for word in sorted(inputs)),
-            tuple(_spec(name, spec) for name, spec in sorted(self._call.structured_outputs.items())),
+            tuple(_spec(given.name, given.spec) for given in opened.inputs),
+            tuple(_spec(name, leaf) for name, leaf in outputs),
         )
 
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
-        return {name: _value(output) for name, output in self._called(feeds).items()}
+        with self._holding(feeds) as changed:
+            outputs = {name: _value(output) for name, output in self._called(feeds).items()}
+            return outputs | {f"{name}{NEXT}": _value(variable) for name, variable in changed.items()}
 
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
-        held = getattr(self._model, "parameters", {}) if self._origins else {}
-        known = {id(variable): name for name, variable in dict(held).items()}
-        trained = {
-            known.get(id(variable), variable.name.removesuffix(":0")): variable
-            for variable in self._call.trainable_variables
-        }
-        return of_tensorflow(self._tf, trained, lambda: self._called(feeds), cotangents, self._origins)
+        trained = {held.name: held for held in self._weights().values() if held.trainable}
+        origins = {name: Origin(name, held.perm or None, held.shape) for name, held in trained.items()}
+        with self._holding(feeds):
+            variables = {name: held.value for name, held in trained.items()}
+            return of_tensorflow(self._tf, variables, lambda: self._called(feeds), cotangents, origins)
 
     def _called(self, feeds: Mapping[str, Value]) -> Mapping[str, Any]:
-        given = {
-            self._keywords.get(spec.name, spec.name): self._tensor(spec, feeds[spec.name])
-            for spec in self.signature.inputs
-        }
-        outputs: Mapping[str, Any] = self._call(**given)
-        return outputs
+        tensors = [_tensor(self._tf, spec, feeds[spec.name]) for spec in self.signature.inputs]
+        return dict(self._opened.outputs(self._opened.call(*tensors)))
 
-    def _tensor(self, spec: TensorSpec, value: Value) -> Any:
-        if not isinstance(value, np.ndarray):
-            raise Unsupported(
-                f"input {spec.name!r} cannot be fed",
-                [Blocker(op="SavedModel", reason="TensorFlow signatures take tensors, no sequence, map or optional")],
-            )
-        # A type that differs is the model's fault and must be seen, so nothing is cast here.
-        return self._tf.constant(value)
+    def _weights(self) -> Mapping[int, Variable]:
+        return self._opened.weights(self._opened.concrete)
 
-
-def _record(folder: Path) -> Mapping[str, Any]:
-    """What Isthmus left in a SavedModel of its own: ``keywords``, the inputs that a loaded signature takes under
-    another name, for TensorFlow cannot tell theirs from others'; ``weights``, how those of the source are stored."""
-    try:
-        record: Mapping[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise InvalidModel(f"{folder.name}/{_RECORD} is no JSON") from error
-    return record
+    @contextlib.contextmanager
+    def _holding(self, feeds: Mapping[str, Value]) -> Iterator[dict[str, Any]]:
+        """The variables that are fed as inputs hold what is fed; everything is put back at the end."""
+        own = {spec.name for spec in self.signature.inputs}
+        fed = {name: value for name, value in feeds.items() if name not in own}
+        known = {held.name: held.value for held in self._weights().values()} if fed else {}
+        changed = {name: known[name] for name in fed if name in known}
+        before = {name: variable.numpy() for name, variable in changed.items()}
+        try:
+            for name, variable in changed.items():
+                variable.assign(fed[name])
+            yield changed
+        finally:
+            for name, variable in changed.items():
+                variable.assign(before[name])
 
 
-def _origin(name: str, stored: Mapping[str, Any]) -> Origin:
-    perm, shape = stored.get("perm"), stored.get("source_shape")
-    return Origin(name, tuple(perm) if perm else None, tuple(shape) if shape else None)
+class _Graph:
+    """A graph of TensorFlow 1 in a session."""
 
+    variants = (DEFAULT,)
 
-def _chosen(names: tuple[str, ...], wanted: str | None, source: str) -> str:
-    if wanted is None and _SERVING not in names and len(names) == 1:
-        return names[0]
-    chosen = wanted or _SERVING
-    if chosen not in names:
-        offered = ", ".join(names) or "none at all"
-        raise UsageError(
-            f"{Path(source).name} has no signature {chosen!r}; it has {offered}", hint="choose with --signature"
+    def __init__(self, opened: OpenedGraph) -> None:
+        require(_TENSORFLOW, _NEED)
+        self._opened = opened
+        self._stack = contextlib.ExitStack()
+        self._session = self._stack.enter_context(opened.session())
+        self.signature = Signature(
+            tuple(_spec(given.name, given.spec) for given in opened.inputs),
+            tuple(_spec(name, tensor) for name, tensor in opened.outputs),
         )
-    return chosen
+
+    def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
+        for spec in self.signature.inputs:
+            _require_array(spec, feeds[spec.name])
+        pairs = zip(self._opened.inputs, self._opened.input_tensors, strict=True)
+        given = {tensor.name: feeds[port.name] for port, tensor in pairs}
+        made = self._session.run([tensor.name for _, tensor in self._opened.outputs], given)
+        return {name: _plain(array) for (name, _), array in zip(self._opened.outputs, made, strict=True)}
+
+
+def _require_array(spec: TensorSpec, value: Value) -> None:
+    if not isinstance(value, np.ndarray):
+        raise Unsupported(
+            f"input {spec.name!r} cannot be fed",
+            [Blocker(op="SavedModel", reason="TensorFlow signatures take tensors, no sequence, map or optional")],
+        )
+
+
+def _tensor(tf: Any, spec: TensorSpec, value: Value) -> Any:
+    _require_array(spec, value)
+    # A type that differs is the model's fault and must be seen, so nothing is cast here.
+    return tf.constant(value)
 
 
 def _spec(name: str, spec: Any) -> TensorSpec:
     dtype = "string" if spec.dtype.name == "string" else codec.dtype_name(np.dtype(spec.dtype.as_numpy_dtype))
-    dims: tuple[Dim, ...] | None = None if spec.shape.rank is None else tuple(spec.shape.as_list())
-    return TensorSpec(name, dtype, dims)
+    return TensorSpec(name, dtype, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
 
 
 def _value(output: Any) -> Value:
     if hasattr(output, "to_tensor") and hasattr(output, "nested_row_splits"):  # a RaggedTensor is a sequence
         return [_value(row) for row in output]
-    array = np.asarray(output.numpy())
+    return _plain(output.numpy() if hasattr(output, "numpy") else output)
+
+
+def _plain(output: Any) -> Array:
+    array = np.asarray(output)
     return codec.as_text(array) if array.dtype.kind in "OSU" else array

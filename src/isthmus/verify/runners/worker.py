@@ -52,7 +52,8 @@ class _Worker:
         kind = request["kind"]
         if kind not in KINDS:
             raise UsageError(f"there is no runner for {kind!r}, only {', '.join(KINDS)}")
-        if kind == "torch" and ":" in request["source"]:  # a factory lies where its caller finds it, nothing else
+        # A factory and custom objects lie where their caller finds them, nothing else does.
+        if (kind == "torch" and ":" in request["source"]) or request["options"].get("custom_objects"):
             sys.path.extend(entry for entry in request["path"] if entry not in sys.path)
         module = importlib.import_module(f"isthmus.verify.runners.{kind}")
         loaded: Loaded = module.load(request["source"], request["options"])

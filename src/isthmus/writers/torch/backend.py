@@ -13,7 +13,7 @@ import onnx_ir as ir
 import torch
 
 from isthmus.hub.model import ROLE
-from isthmus.hub.state import State, key_of
+from isthmus.hub.state import State, place_of
 from isthmus.lower.walk import Refusal
 from isthmus.writers.torch import host
 from isthmus.writers.torch.recorder import Recorder, put_tensor
@@ -54,7 +54,7 @@ class TorchBackend:
         marks = {value.metadata_props.get(ROLE) for value in (weights or {}).values()}
         self.marked = bool(marks & {"parameter", "buffer"})
         """Whether the source tells its weights from its constants."""
-        for key in (*map(key_of, (weights or {}).values()), *self.state.tied, *self.state.kept):
+        for key in (*map(place_of, (weights or {}).values()), *self.state.tied, *self.state.kept):
             parts = key.split(".")
             for depth in range(1, len(parts)):
                 self._below.setdefault(".".join(parts[:depth]), set()).add(key)
@@ -102,7 +102,7 @@ class TorchBackend:
                 proxy = proxy.reshape(tuple(tensor.shape))
             return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
         role = self.role(value)
-        path = recorder.paths.choose(key_of(value) or "value")
+        path = recorder.paths.choose(place_of(value) or "value")
         put_tensor(recorder.root, path, tensor, role=role)
         self.note(value, path)
         return recorder.attribute(path)

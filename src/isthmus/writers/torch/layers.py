@@ -12,7 +12,7 @@ from torch import nn
 
 from isthmus.hub.model import ROLE
 from isthmus.hub.provenance import where
-from isthmus.hub.state import key_of
+from isthmus.hub.state import PLACE, place_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
 from isthmus.writers.torch.forward import PARTS
@@ -122,7 +122,7 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
         return None
     turned = bool(attribute(c, "transposed", 0))
     shape = sizes(weights["weight"])
-    if turned and backend.marked:
+    if turned and backend.marked and PLACE not in weights["weight"].metadata_props:
         return None  # a PyTorch source that multiplies by a parameter as it is has no Linear there
     inputs, outputs = shape if turned else shape[::-1]
     return layered(
@@ -141,7 +141,7 @@ def embedding(c: Context, backend: TorchBackend, given: Callable[[int], Any]) ->
     if weights is None or attribute(c, "axis", 0) != 0 or len(sizes(weights["weight"])) != 2:
         return None
     value = weights["weight"]
-    if value.dtype is None or not value.dtype.is_floating_point() or not key_of(value).endswith(".weight"):
+    if value.dtype is None or not value.dtype.is_floating_point() or not place_of(value).endswith(".weight"):
         return None
     if c.dtype(1) not in (ir.DataType.INT64, ir.DataType.INT32):
         return None
