@@ -17,6 +17,7 @@ from isthmus.readers.torch.capture import one_line, refusals
 from isthmus.readers.torch.dims import Axes, Free, asked_axes, ranges
 from isthmus.readers.torch.feeds import Feeds, feeds_of, resized, tensor_names
 from isthmus.readers.torch.graph import Graph
+from isthmus.readers.torch.packed import as_long_as_in_pytorch, unpacks
 from isthmus.readers.torch.quiet import quiet, silent_descriptors, undisturbed
 from isthmus.readers.torch.structure import output_names, plain_outputs
 from isthmus.types import Blocker, Options
@@ -54,7 +55,8 @@ def traced(module: torch.nn.Module, feeds: Feeds, axes: Axes, options: Options) 
     inputs = tensor_names(feeds.bound(module))
     with quiet():
         result = plain_outputs(module(*feeds.args, **feeds.kwargs))
-        trace = torch.jit.trace(flat, tensors, check_trace=False)
+        with as_long_as_in_pytorch():
+            trace = torch.jit.trace(flat, tensors, check_trace=False)
         for other in _variants(tensors, inputs, axes):
             _compare(trace, flat, other)
     outputs = _tensor_names(result)
@@ -177,6 +179,12 @@ def from_torchscript(module: Any, inputs: Any, dynamic_shapes: Any, options: Opt
         UsageError: no inputs, or inputs that the module does not take.
         Unsupported: the exporter refuses it.
     """
+    if unpacks(module):
+        reason = "torch's exporter pads to the length that was packed, not to that of the longest sequence"
+        hint = "convert the nn.Module itself, where this is made right"
+        raise Unsupported(
+            "the TorchScript module cannot be translated", [Blocker("aten::_pad_packed_sequence", reason, hint)]
+        )
     parameters = [a.name for a in module.forward.schema.arguments if a.name != "self"]
     shell = _Signed(module, parameters)
     feeds = feeds_of(inputs, shell)
