@@ -40,6 +40,7 @@ slow: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/conversion.py
+	$(BIN)/python benchmarks/torch_speed.py
 
 clean:
 	rm -rf $(VENV) $(CORPUS) build dist

@@ -1,8 +1,9 @@
-"""The nets that are measured: ResNet-50, an encoder of BERT-base's size, and 2.3 GB of linear layers."""
+"""The nets that are measured: two of images, two encoders of BERT-base's size, a tagger, 2.3 GB of linear layers."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -59,6 +60,101 @@ class Encoder(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         places = torch.arange(ids.shape[1], device=ids.device)
         return self.layers(self.norm(self.tokens(ids) + self.positions(places)))
+
+
+class BertLayer(nn.Module):
+    """Self-attention and a feed-forward net, each added to its input and normalized (Devlin et al. 2018)."""
+
+    def __init__(self, width: int, heads: int, inner: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.output, self.attended = nn.Linear(width, width), nn.LayerNorm(width, eps=1e-12)
+        self.intermediate, self.contracted = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        x = self.attended(self.output(y) + x)
+        return self.norm(self.contracted(F.gelu(self.intermediate(x))) + x)
+
+
+class Bert(nn.Module):
+    """BERT-base: ids and a mask of what is no padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.positions, self.types = (
+            nn.Embedding(30522, 768),
+            nn.Embedding(512, 768),
+            nn.Embedding(2, 768),
+        )
+        self.norm = nn.LayerNorm(768, eps=1e-12)
+        self.layers = nn.ModuleList(BertLayer(768, 12, 3072) for _ in range(12))
+        self.pooler = nn.Linear(768, 768)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(ids.shape[1], device=ids.device)
+        x = self.norm(self.words(ids) + self.positions(places) + self.types(torch.zeros_like(ids)))
+        seen = mask[:, None, None, :].bool()
+        for layer in self.layers:
+            x = layer(x, seen)
+        return torch.tanh(self.pooler(x[:, 0]))
+
+
+class Inverted(nn.Module):
+    """Expand, filter each channel by itself, contract (Sandler et al. 2018)."""
+
+    def __init__(self, cin: int, cout: int, stride: int, factor: int) -> None:
+        super().__init__()
+        inner = cin * factor
+        expand = [nn.Conv2d(cin, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU6()] if factor > 1 else []
+        self.conv = nn.Sequential(
+            *expand,
+            *(nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False), nn.BatchNorm2d(inner), nn.ReLU6()),
+            *(nn.Conv2d(inner, cout, 1, bias=False), nn.BatchNorm2d(cout)),
+        )
+        self.same = stride == 1 and cin == cout
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv(x) if self.same else self.conv(x)
+
+
+def mobilenet() -> nn.Module:
+    """MobileNetV2: 3.5 M parameters."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU6()]
+    cin = 32
+    rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for factor, cout, count, stride in rows:
+        for i in range(count):
+            layers.append(Inverted(cin, cout, stride if i == 0 else 1, factor))
+            cin = cout
+    layers += [nn.Conv2d(cin, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000))
+
+
+class Tagger(nn.Module):
+    """A label for each word: an embedding, two layers of an LSTM in both directions, a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(20000, 128)
+        self.rnn = nn.LSTM(128, 256, num_layers=2, bidirectional=True, batch_first=True)
+        self.labels = nn.Linear(512, 20)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.labels(self.rnn(self.words(ids))[0])
+
+
+def bert() -> nn.Module:
+    return Bert()
+
+
+def tagger() -> nn.Module:
+    return Tagger()
 
 
 def big() -> nn.Module:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,27 @@ _WIDE = 32
 """Between the sizes of an example that shall stay clear of what torch.export decides by small ones."""
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """One way to ask torch.export for free dimensions.
+
+    ``named``: under their names, with no limit but the known ones; otherwise as torch.export can have them. ``step``
+    lies between the sizes of an example. ``oblivious``: sizes of 1 on the way (a pooled image) are not told apart,
+    which would fix, or bar, what the module takes.
+    """
+
+    named: bool
+    step: int
+    oblivious: bool
+
+
+_ATTEMPTS = (
+    *(_Attempt(True, step, oblivious) for step in (_WIDE, 1) for oblivious in (False, True)),
+    *(_Attempt(False, step, oblivious) for oblivious in (True, False) for step in (_WIDE, 1)),
+)
+"""Until one is taken. Images want sizes that can be halved a few times, positions in a short table small ones."""
+
+
 def write_program(hub: Hub, path: Path | None, *, options: Options | None = None) -> Recorded:
     """Write ``hub`` to ``path`` as an exported program, or nothing without a path; return the live module.
 
@@ -48,18 +70,17 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
 def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     """The program, and what is not as one would expect of it. Raises errors.Unsupported."""
     failures: list[Exception] = []
-    for named in (True, False):
-        for step in (_WIDE, 1):  # images want sizes that can be halved a few times
-            sizes, dims = _free(recorded, step)
-            shapes = dims if named else dict.fromkeys(dims, Dim.AUTO)
-            try:
-                program = _export(recorded, sizes, shapes)
-            except _FAILURES as error:
-                failures.append(error)
-                continue
-            return program, [] if named else [_loosened(recorded, program)]
-        if not dims:
-            break
+    for attempt in _ATTEMPTS:
+        sizes, dims = _free(recorded, attempt.step)
+        shapes = dims if attempt.named else dict.fromkeys(dims, Dim.AUTO)
+        try:
+            program = _export(recorded, sizes, shapes, oblivious=attempt.oblivious)
+        except _FAILURES as error:
+            failures.append(error)
+            if not dims:
+                break
+            continue
+        return program, [] if attempt.named else [_loosened(recorded, program)]
     raise _refused(failures[0]) from failures[0]
 
 
@@ -73,12 +94,13 @@ def _loosened(recorded: Recorded, program: ExportedProgram) -> Note:
 _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.UserError)
 
 
-def _export(recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any]) -> ExportedProgram:
+def _export(
+    recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any], *, oblivious: bool
+) -> ExportedProgram:
     values = recorded.hub.graph.inputs
     examples = tuple(_example(value, sizes) for value in values)
     shapes = tuple(_axes(value, dims) for value in values)
-    # Sizes of 1 on the way (a pooled image) are not told apart: they would fix, or bar, what the module takes.
-    with _quiet(), whole_layers(), symbolic.patch(backed_size_oblivious=True):
+    with _quiet(), whole_layers(), symbolic.patch(backed_size_oblivious=oblivious):
         program = torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
     return as_pytorch_has_them(program)
 

@@ -89,15 +89,24 @@ def _held_type(dtype: ir.DataType) -> np.dtype[Any]:
 
 
 def tensor_of(tensor: ir.TensorProtocol) -> torch.Tensor:
-    """An ONNX tensor, bit for bit, or by value where ``HELD`` stands in. Raises TypeError for strings."""
+    """An ONNX tensor, bit for bit, or by value where ``HELD`` stands in. Raises TypeError for strings.
+
+    Its memory is PyTorch's own: kernels are faster on memory that is aligned as PyTorch aligns it, numpy's is not.
+    """
     dtype = held_dtype(tensor.dtype)
-    array = np.array(tensor.numpy(), order="C")
+    array = np.asarray(tensor.numpy())
     if tensor.dtype in HELD:
         array = array.astype(_held_type(tensor.dtype))
     if array.dtype.type.__module__ == "numpy":
-        return torch.from_numpy(array)
+        return _copied(array)
     bits = {1: np.uint8, 2: np.uint16}[array.dtype.itemsize]
-    return torch.from_numpy(array.view(bits)).view(dtype)
+    return _copied(np.ascontiguousarray(array).view(bits)).reshape(array.shape).view(dtype)
+
+
+def _copied(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    held = torch.empty(array.shape, dtype=DTYPES[ir.DataType.from_numpy(array.dtype)])
+    held.numpy()[...] = array
+    return held
 
 
 def role_of(value: ir.Value, *, marked: bool) -> Role:
