@@ -14,6 +14,7 @@ from isthmus.passes.base import Reasons
 from isthmus.passes.base import run as run_passes
 from isthmus.passes.layout.assign import pose
 from isthmus.passes.layout.layout import RULES
+from isthmus.passes.layout.perms import TO_FIRST
 from isthmus.passes.layout.rewrite import rewrite, transposes
 from isthmus.passes.pipelines import tensorflow_passes
 from isthmus.types import Options
@@ -120,6 +121,23 @@ def test_rule(name: str, computed: bool) -> None:
     else:
         assert nodes[-1] not in layouts.plans
     assert rewrite(hub.model, layouts, [False] + [True] * (layouts.problem.choices - 1), trainable=computed)
+    for ours, theirs in zip(run(hub.model, feeds), golden, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.onnxruntime
+@pytest.mark.parametrize("computed", [False, True], ids=["constant", "computed"])
+@pytest.mark.parametrize("name", CASES)
+def test_rule_the_other_way(name: str, computed: bool) -> None:
+    """As if the source had its channels last: everything but image operators is moved, whatever it costs."""
+    hub = hub_with(name, computed=computed)
+    feeds = feeds_of(hub)
+    golden = run(hub.model, feeds)
+    layouts = pose(hub.model, RULES, Reasons(), move=TO_FIRST)
+    moved = [choice not in (0, layouts.pinned) for choice in range(layouts.problem.choices)]
+    assert rewrite(hub.model, layouts, moved, trainable=computed)
+    assert not any(node.domain for node in hub.graph)
     for ours, theirs in zip(run(hub.model, feeds), golden, strict=True):
         assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

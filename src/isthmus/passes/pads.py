@@ -69,6 +69,10 @@ def _list_all(edit: Editor, node: ir.Node) -> str | None:
         every = edit.before(node, "ScatterElements", [nothing, where, pads], shape=[2 * count], wish=wish)
     else:
         return "how many axes it lists is not known"
+    left = pads, node.inputs[3]
     node.replace_input_with(1, every)
     node.resize_inputs(3 if node.inputs[2] is not None else 2)
+    for value in left:
+        if value is not None and value.const_value is not None and not value.uses() and not value.is_graph_output():
+            edit.model.graph.initializers.pop(value.name or "", None)
     return None
