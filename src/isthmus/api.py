@@ -252,4 +252,5 @@ def _report(
         verdict=verdict,
         versions=framework_versions(),
         options=options,
+        weights=written.weights,
     )

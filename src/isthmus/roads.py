@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.doctor import require
 from isthmus.hub.model import Hub
 from isthmus.source import Source, SourceKind
-from isthmus.types import Blocker, Change, Kind, Note, Options
+from isthmus.types import Blocker, Change, Kind, Note, Options, StoredWeight
 
 FRAMEWORK_OF: Mapping[Kind, SourceKind] = {
     "onnx": "onnx",
@@ -32,6 +32,7 @@ class Written:
     model: Any
     ledger: tuple[Change, ...]
     notes: tuple[Note, ...]
+    weights: tuple[StoredWeight, ...] = ()
 
 
 def read(source: Source, *, inputs: Any, dynamic_shapes: Any, options: Options) -> Hub:
@@ -62,7 +63,7 @@ def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Written:
         from isthmus.writers.torch import write_program, write_python
 
         recorded = (write_program if kind == "torch" else write_python)(hub, path, options=options)
-        return Written(recorded.module, recorded.hub.ledger, recorded.hub.notes)
+        return Written(recorded.module, recorded.hub.ledger, recorded.hub.notes, recorded.weights)
     from isthmus.writers.tensorflow import write_saved_model
 
     module = write_saved_model(hub, path, options=options)

@@ -186,6 +186,23 @@ class Summary:
         return to_json(self)
 
 
+@dataclass(frozen=True)
+class StoredWeight:
+    """How a weight of the target was made of one of the source: ``index`` on its first axis, then the ``blocks`` of
+    its first axis in this order, out of ``of`` equal ones, then its axes permuted by ``perm``, then ``shape``.
+
+    Each step may be None, which leaves the tensor as it is; all can be undone, so that weights go either way.
+    """
+
+    key: str
+    source: str
+    index: int | None = None
+    blocks: tuple[int, ...] | None = None
+    of: int | None = None
+    perm: tuple[int, ...] | None = None
+    shape: tuple[int, ...] | None = None
+
+
 Grade = Literal["exact", "noise", "drift", "wrong"]
 """How far an output is from the reference: bit-equal, within tolerance, beyond it, or plainly different."""
 
@@ -290,6 +307,9 @@ class Report:
     verdict: Verdict | None
     versions: Mapping[str, str]
     options: Options = Options()
+    weights: tuple[StoredWeight, ...] = ()
+    """The weights that a PyTorch target has under another key or in another order than its source; all others have
+    the name and the order that they had."""
 
     def to_json(self) -> str:
         return to_json(self)

@@ -35,7 +35,7 @@ def operator(kind: str, *, both: bool, bias: bool, states: bool, **attributes: o
     weights = {"w": (d, gates * h, features), "r": (d, gates * h, h)} | ({"b": (d, 2 * gates * h)} if bias else {})
     inputs = {"x": ["t", "n", features]}
     if states:
-        inputs |= dict.fromkeys(["h0", *(["c0"] if kind == "LSTM" else [])], [d, "n", h])
+        inputs |= {name: [d, "n", h] for name in ["h0", *(["c0"] if kind == "LSTM" else [])]}
     outputs = ["y", "h", *(["c"] if kind == "LSTM" else [])]
     operands = ["x", "w", "r", "b" if bias else "", "", *[name for name in inputs if name != "x"]]
     direction = "bidirectional" if both else attributes.pop("direction", "forward")
@@ -170,3 +170,18 @@ def test_states_of_stacked_layers_are_given_at_once(tmp_path: Path) -> None:
     assert repr(made.module.body) == repr(net.body)
     for got, expected in zip(made.module(*inputs), net(*inputs), strict=True):
         torch.testing.assert_close(got, expected)
+
+
+def test_the_map_of_stored_weights_makes_the_state_dict() -> None:
+    model = operator("GRU", both=True, bias=True, states=False, linear_before_reset=1)
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made = record(read_onnx(model, options=OPTIONS))
+    state = made.module.state_dict()
+    assert {weight.key for weight in made.weights} == set(state)
+    for weight in made.weights:
+        tensor = torch.from_numpy(arrays[weight.source].copy())
+        tensor = tensor if weight.index is None else tensor[weight.index]
+        if weight.blocks is not None:
+            parts = tensor.chunk(weight.of)
+            tensor = torch.cat([parts[block] for block in weight.blocks])
+        assert torch.equal(tensor, state[weight.key])

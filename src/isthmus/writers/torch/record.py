@@ -14,7 +14,7 @@ from isthmus.hub.schema import ML
 from isthmus.hub.state import filled, leaves, state_of
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
-from isthmus.types import Blocker, Note, Options
+from isthmus.types import Blocker, Note, Options, StoredWeight
 from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.forward import described
 from isthmus.writers.torch.layers import rules
@@ -24,7 +24,7 @@ from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
 from isthmus.writers.torch.recorder import NODE, VALUE, Recorder, graph_module
 from isthmus.writers.torch.rooms import as_tensors, prepared
-from isthmus.writers.torch.state import completed
+from isthmus.writers.torch.state import completed, moved_weights
 from isthmus.writers.torch.tree import nested
 from isthmus.writers.torch.weights import HELD, held_dtype
 
@@ -45,6 +45,11 @@ class Recorded:
     @property
     def outputs(self) -> tuple[str, ...]:
         return tuple(str(v.name) for v in self.hub.graph.outputs)
+
+    @property
+    def weights(self) -> tuple[StoredWeight, ...]:
+        """What the state dict has under another key, or in another order, than the source."""
+        return moved_weights(self.hub.graph, self.stored, self.module.state_dict())
 
     def call(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The module's outputs by their names."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 
+import onnx_ir as ir
 import torch
 from torch import fx, nn
 
-from isthmus.writers.torch.backend import TorchBackend
+from isthmus.passes.gates import ORIGIN
+from isthmus.types import StoredWeight
+from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.construct import LAYERS
 from isthmus.writers.torch.names import component
 from isthmus.writers.torch.recorder import put_tensor
@@ -69,6 +73,21 @@ def _module(root: nn.Module, path: str) -> nn.Module | None:
     for part in path.split(".") if path else ():
         found = found._modules.get(part) if found is not None else None
     return found
+
+
+def moved_weights(graph: ir.Graph, stored: Mapping[str, Stored], held: Collection[str]) -> tuple[StoredWeight, ...]:
+    """The weights among the keys ``held`` whose key or order is not that of the source."""
+    found = []
+    for name, place in stored.items():
+        value = graph.initializers.get(name)
+        told = json.loads(value.metadata_props.get(ORIGIN, "{}")) if value is not None else {}
+        blocks = tuple(told["blocks"]) if told else None
+        source = told.get("name", name)
+        moved = told or place.perm is not None or place.shape is not None or place.key != source
+        if place.key in held and moved:
+            made = StoredWeight(place.key, source, told.get("index"), blocks, told.get("of"), place.perm, place.shape)
+            found.append(made)
+    return tuple(found)
 
 
 def _held(root: nn.Module, path: str) -> torch.Tensor | None:
