@@ -95,7 +95,7 @@ def test_relu6_of_integers(dtype):
 def test_bias(rank, data_format):
     if data_format == "NCHW" and rank == 2:
         pytest.skip("the same")
-    x = RNG.normal(size=(2, 3, 4, 5, 3)[: rank - 1] + (3,)).astype(np.float32)
+    x = RNG.normal(size=(*(2, 3, 4, 5)[: rank - 1], 3)).astype(np.float32)
     x = x if data_format == "NHWC" else np.moveaxis(x, -1, 1)
     bias = np.array([1, 2, 3], np.float32)
     agree(lambda x: tf.raw_ops.BiasAdd(value=x, bias=bias, data_format=data_format), x, free={0: [0]})

@@ -36,6 +36,12 @@ def positive(axis: Any, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+def front(c: Any, axis: Any, index: int = 0, more: int = 0) -> int:
+    """An axis of input ``index``, which has ``more`` of them, counted from the front; asked only if need be."""
+    axis = int(np.asarray(axis).reshape(()))
+    return axis if axis >= 0 else axis + int(c.rank(index)) + more
+
+
 def size(op: Builder, value: ir.Value, axis: int) -> ir.Value:
     """The size of one axis, counted from the front, as a vector of one element."""
     return op.Shape(value, start=axis, end=axis + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads, Static
 from isthmus.readers.tensorflow.handles import Complex
-from isthmus.readers.tensorflow.ops._sizes import int64, like, positive, tensor_of
+from isthmus.readers.tensorflow.ops._sizes import front, int64, like, positive, tensor_of
 from isthmus.readers.tensorflow.ops._variables import held
 
 table = Reads()
@@ -18,7 +18,7 @@ def gather(op, params: ComplexOrReal, indices):
 
 @read("GatherV2")
 def gather_v2(op, c, params: ComplexOrReal, indices, axis: Static, *, batch_dims: int):
-    return like(params, _gathered(op, c, tensor_of(params), indices, positive(axis, c.rank(0)), batch_dims))
+    return like(params, _gathered(op, c, tensor_of(params), indices, front(c, axis), batch_dims))
 
 
 @read("ResourceGather", ignore=("validate_indices",))
@@ -72,9 +72,10 @@ def _in_batches(op, params, indices, batch):
 
 
 def _gathered_nd(op, c, params, indices):
-    depth = c.shape(1)[-1]
-    if not isinstance(depth, int):
-        c.refuse("the length of its index vectors is not known")
+    shape = c.shape_or_none(1)
+    depth = None if shape is None else shape[-1]
+    if not isinstance(depth, int) and c.output_shape() is None:
+        c.refuse("the length of its index vectors is not known, nor the rank of its result")
     if depth == 0:
         # An index of no axes means the whole tensor.
         return op.Expand(params, op.Concat(op.Shape(indices, end=-1), op.Shape(params), axis=0))

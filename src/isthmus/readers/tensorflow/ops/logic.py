@@ -170,7 +170,7 @@ def bitcast(op, c, x, *, type: tf.DType):
     to = data_type(type)
     if to is None or tf.bool in (c.dtype(), type):
         c.refuse(f"bits of {c.dtype().name} as {type.name}")
-    size, wanted = x.dtype.itemsize, to.itemsize
+    size, wanted = c.dtype().size, type.size
     if size == wanted:
         return op.BitCast(x, to=to)
     return _taken_apart(op, x, to) if size > wanted else _put_together(op, c, x, to)

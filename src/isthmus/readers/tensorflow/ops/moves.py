@@ -14,6 +14,7 @@ from isthmus.readers.tensorflow.ops._sizes import (
     LAST,
     counted,
     entry,
+    front,
     int64,
     like,
     positive,
@@ -49,7 +50,7 @@ def invert_permutation(op, x):
 
 @read("Pack")
 def pack(op, c, values: ComplexOrReal, *, axis: int):
-    axis = positive(axis, c.rank() + 1)
+    axis = front(c, axis, more=1)
     apart = [op.Unsqueeze(value, [axis]) for value in _tensors(op, c, values)]
     return like(_kind(values), apart[0] if len(apart) == 1 else op.Concat(*apart, axis=axis))
 
@@ -61,18 +62,18 @@ def parallel_concat(op, values):
 
 @read("Unpack", ignore=("num",))
 def unpack(op, c, value: ComplexOrReal, *, axis: int):
-    axis = positive(axis, c.rank())
+    axis = front(c, axis)
     return tuple(like(value, op.Gather(tensor_of(value), np.int64(i), axis=axis)) for i in range(c.outputs))
 
 
 @read("Concat")
 def concat(op, c, axis: Static, values: ComplexOrReal):
-    return _concatenated(op, c, values, positive(axis, c.rank(1)))
+    return _concatenated(op, c, values, front(c, axis, 1))
 
 
 @read("ConcatV2")
 def concat_v2(op, c, values: ComplexOrReal, axis: Static):
-    return _concatenated(op, c, values, positive(axis, c.rank()))
+    return _concatenated(op, c, values, front(c, axis))
 
 
 @read("ConcatOffset", ignore=("shape_type",))
@@ -93,7 +94,7 @@ def concat_offset(op, c, axis: Static, shapes):
 def split(op, c, axis: Static, value: ComplexOrReal, *, num_split: int):
     if num_split == 1:
         return value
-    at = positive(axis, c.rank(1))
+    at = front(c, axis, 1)
     return like(value, *op.Split(tensor_of(value), axis=at, num_outputs=num_split, outputs=num_split))
 
 
@@ -101,7 +102,7 @@ def split(op, c, axis: Static, value: ComplexOrReal, *, num_split: int):
 def split_v(op, c, value: ComplexOrReal, sizes: Host, axis: Static):
     if c.outputs == 1:
         return value
-    at = positive(axis, c.rank())
+    at = front(c, axis)
     parts = _with_rest(op, tensor_of(value), c.shape()[at], int64(op, sizes), at)
     return like(value, *op.Split(tensor_of(value), parts, axis=at, outputs=c.outputs))
 
@@ -131,8 +132,8 @@ def reverse_v2(op, c, x: ComplexOrReal, axis: Static):
 @read("ReverseSequence")
 def reverse_sequence(op, c, x, lengths, *, seq_dim: int, batch_dim: int):
     rank = c.rank()
-    front = [positive(batch_dim, rank), positive(seq_dim, rank)]
-    perm = front + [axis for axis in range(rank) if axis not in front]
+    leading = [positive(batch_dim, rank), positive(seq_dim, rank)]
+    perm = leading + [axis for axis in range(rank) if axis not in leading]
     moved = x if perm == list(range(rank)) else op.Transpose(x, perm=perm)
     turned = op.ReverseSequence(moved, int64(op, lengths), batch_axis=0, time_axis=1)
     return turned if moved is x else op.Transpose(turned, perm=np.argsort(perm))

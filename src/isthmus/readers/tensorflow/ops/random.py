@@ -74,7 +74,8 @@ def integers(op, c, shape, seed, low, high):
 
 @read("StatelessRandomUniformIntV2")
 def integers_v2(op, c, shape, key, counter, alg: Host, low, high):
-    return _integers(op, c, shape, *_given(op, c, key, counter, alg), low, high)
+    key, counter = _given(op, c, key, counter, alg)
+    return _integers(op, c, shape, key, counter, low, high)
 
 
 @read(

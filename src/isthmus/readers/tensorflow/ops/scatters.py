@@ -74,10 +74,8 @@ def _check(c, policy):
 
 
 def _scattered(op, c, x, indices, updates, reduction, which):
-    depth = c.shape(which)[-1]
-    if not isinstance(depth, int):
-        c.refuse("the length of its index vectors is not known")
-    if depth == 0:
+    shape = c.shape_or_none(which)
+    if shape is not None and shape[-1] == 0:
         c.refuse("its index vectors have no entries, so that each means the whole tensor")
     return scattered(op, x, int64(op, indices), updates, reduction)
 

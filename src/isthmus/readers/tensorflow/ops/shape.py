@@ -11,6 +11,7 @@ from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.ops._sizes import (
     counted,
     filled,
+    front,
     int64,
     like,
     positive,
@@ -71,7 +72,7 @@ def expand_dims(op, c, x: ComplexOrReal, axis: Host):
 @read("Squeeze")
 def squeeze(op, c, x: ComplexOrReal, *, squeeze_dims: tuple[int, ...]):
     if squeeze_dims:
-        axes = [positive(axis, c.rank()) for axis in squeeze_dims]
+        axes = [front(c, axis) for axis in squeeze_dims]
     else:
         sizes = c.shape()
         if any(not isinstance(n, int) for n in sizes):

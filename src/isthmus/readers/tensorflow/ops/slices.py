@@ -206,3 +206,26 @@ def _updated(op, x, sizes, plan, value):
     values = op.Reshape(op.Expand(value, op.Shape(places)), [-1])
     flat = op.ScatterElements(op.Reshape(x, [-1]), op.Reshape(places, [-1]), values, axis=0)
     return op.Reshape(flat, sizes, allowzero=1)
+
+
+@read("XlaDynamicSlice")
+def xla_dynamic_slice(op, c, x, start, sizes: Host):
+    begins = _inside(op, x, start, int64(op, sizes))
+    return op.Slice(x, begins, op.Add(begins, int64(op, sizes)), list(range(c.rank())))
+
+
+@read("XlaDynamicUpdateSlice")
+def xla_dynamic_update_slice(op, c, x, update, start):
+    """The update where it begins at ``start``, moved back where it would reach beyond the end."""
+    rank = c.rank()
+    sizes = op.Shape(update)
+    begins = _inside(op, x, start, sizes)
+    numbers = op.Reshape(counted(op, op.ReduceProd(op.Shape(x), keepdims=True)), op.Shape(x), allowzero=1)
+    places = op.Slice(numbers, begins, op.Add(begins, sizes), list(range(rank)))
+    flat = op.ScatterElements(op.Reshape(x, [-1]), op.Reshape(places, [-1]), op.Reshape(update, [-1]), axis=0)
+    return op.Reshape(flat, op.Shape(x), allowzero=1)
+
+
+def _inside(op, x, start, sizes):
+    """Where a window of these sizes begins, so that it ends inside."""
+    return op.Max(op.Min(int64(op, start), op.Sub(op.Shape(x), sizes)), np.asarray([0]))
