@@ -35,8 +35,8 @@ _BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
     ("keras", "Model", "tensorflow"),
     ("tf_keras", "Model", "tensorflow"),
     ("tensorflow", "Module", "tensorflow"),
-    ("tensorflow.types.experimental", "GenericFunction", "tensorflow"),
-    ("tensorflow.types.experimental", "ConcreteFunction", "tensorflow"),
+    ("tensorflow", "types.experimental.PolymorphicFunction", "tensorflow"),
+    ("tensorflow", "types.experimental.ConcreteFunction", "tensorflow"),
 )
 
 
@@ -120,7 +120,9 @@ def _told_by_name(target: Path | None) -> Kind | None:
 def _kind_of(thing: Any) -> SourceKind | None:
     """The world of a live model, by the classes of what is imported already; None where it is no model."""
     for module, name, kind in _BY_CLASS:
-        known = getattr(sys.modules.get(module), name, None)
+        known: Any = sys.modules.get(module)
+        for part in name.split("."):
+            known = getattr(known, part, None)
         if isinstance(known, type) and isinstance(thing, known):
             return kind
     return None

@@ -59,7 +59,9 @@ class Opened:
     ``places`` tells which of the graph's inputs each input is, where their order is another.
     ``weights`` names the variables by the identity of their handles, when the graph is there. ``tracing`` is open
     while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps nodes of the graph's
-    functions, as ``function/node``, to the weights of another source that they hold.
+    functions, as ``function/node``, to the weights of another source that they hold. ``returned`` is what ``call``
+    gives, of specs, where that is known beforehand. ``layers`` lists the classes of
+    the layers, where the source has any.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Opened:
     weights: Callable[[Any], Mapping[int, Variable]] = field(default=lambda concrete: {}, repr=False)
     tracing: Callable[[], AbstractContextManager[Scopes]] = field(default=lambda: nullcontext({}), repr=False)
     constants: Mapping[str, str] = field(default_factory=dict)
+    returned: Any = None
+    layers: Callable[[], list[str]] | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
     keeps: tuple[Any, ...] = ()
 

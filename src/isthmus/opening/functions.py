@@ -43,6 +43,7 @@ def of_concrete(
         call=call,
         outputs=output_names,
         concrete=concrete,
+        returned=concrete.structured_outputs,
         weights=lambda found: weights_of(found, root),
         keeps=(concrete, *keeps),
     )

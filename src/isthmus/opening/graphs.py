@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Input, Table
@@ -60,9 +60,13 @@ class OpenedGraph:
     variables: Mapping[str, Stored]
     session: Callable[[], contextlib.AbstractContextManager[Any]] = field(repr=False)
 
+    def operations(self) -> list[tf.Operation]:
+        """What the outputs need."""
+        return _ancestors(tensor for _, tensor in self.outputs)
+
     def tables(self) -> dict[str, Table]:
         """The lookup tables that the outputs need and that are filled, by the operations that hold them."""
-        nodes = [node for node in _ancestors(tensor for _, tensor in self.outputs) if node.type in _TABLES]
+        nodes = [node for node in self.operations() if node.type in _TABLES]
         if not nodes:
             return {}
         with self.session() as session:

@@ -55,6 +55,8 @@ def of_model(
         outputs=lambda result: _named_outputs(model, result),
         weights=lambda concrete: _weights(model),
         tracing=lambda: _recorded_scopes(model),
+        returned=_output_specs(model),
+        layers=lambda: [type(layer).__name__ for layer in _layers(model) if _is_leaf(layer)],
         keeps=(model,),
     )
 
@@ -151,6 +153,18 @@ def _named_outputs(model: Any, result: Any) -> list[tuple[str, Any]]:
     if isinstance(result, Mapping) or not own or len(own) != len(named):
         return named
     return list(zip(distinct(str(name) for name in own), (leaf for _, leaf in named), strict=True))
+
+
+def _output_specs(model: Any) -> Any:
+    """What a call returns, of specs; None where only a call tells."""
+    functional = getattr(model, "_functional", None) or model
+    own = getattr(functional, "_outputs_struct", None)
+    own = getattr(model, "_nested_outputs", None) if own is None else own
+    return None if own is None else tf.nest.map_structure(_spec, own)
+
+
+def _is_leaf(layer: Any) -> bool:
+    return not list(layer._flatten_layers(include_self=False, recursive=True))
 
 
 def _layers(model: Any) -> list[Any]:

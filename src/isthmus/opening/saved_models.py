@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import text_format
-from google.protobuf.message import DecodeError
+from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from isthmus.errors import InvalidModel, Unsupported, UsageError
+from isthmus.errors import InvalidModel, Unsupported
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.functions import of_function, weights_of
 from isthmus.opening.names import counted, no_signature
@@ -110,6 +110,7 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
         call=call,
         outputs=outputs,
         concrete=concrete,
+        returned=concrete.structured_outputs,
         places=tuple(order),
         weights=lambda found: _recorded(weights_of(found, model), model, record),
         constants={node: weight for weight, stored in record.weights.items() for node in stored.nodes},

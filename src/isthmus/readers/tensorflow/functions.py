@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
 from isthmus.readers.tensorflow.attributes import FunctionName, attribute_value
 
@@ -70,7 +71,11 @@ def function_graph(graph: Any, name: str) -> Any:
     """The function ``name`` of the library that ``graph`` sees, or None."""
     while graph is not None:
         if graph._is_function(name):
-            return graph._get_function(name).graph
+            found = graph._get_function(name)
+            if hasattr(found, "graph"):
+                return found.graph
+            with graph.as_default():  # what TensorFlow 1 defined has only a proto, which uses the library around it
+                return function_def_to_graph(found.definition)
         graph = getattr(graph, "outer_graph", None)
     return None
 

@@ -184,9 +184,11 @@ class GraphReader:
         return results
 
     def _results(self, node: tf.Operation, inputs: tuple[Bound, ...]) -> Sequence[Bound]:
+        if (named := function_graph(node.graph, node.type)) is not None:  # TensorFlow 1 calls functions by their name
+            return self.call(named, inputs)
         known = [self.known(tensor, value) for tensor, value in zip(node.inputs, inputs, strict=True)]
         if all(array is not None for array in known) and is_small(node, known):
-            return [self.op.constant(array, name=node.name) for array in computed(node, known)]
+            return [constant(self.op, array, node.name) for array in computed(node, known)]
         entry = self.table.get(node.type)
         if entry is None:
             raise Refusal("ONNX has no such operator, and no composition of others is known for it", "")
@@ -215,6 +217,13 @@ class GraphReader:
         count = 1 if found is None else found.count + 1
         place = place if found is None else found.where
         self.blockers[key] = Blocker(node.type, refusal.reason, refusal.hint, place, count)
+
+
+def constant(op: Builder, array: np.ndarray, name: str) -> Bound:
+    """What is known at conversion: an initializer, of pairs where the numbers are complex."""
+    if array.dtype.kind != "c":
+        return op.constant(array, name=name)
+    return Complex(op.constant(np.stack([array.real, array.imag], axis=-1), name=name))
 
 
 def _needed(graph: tf.Graph, wanted: Iterable[tf.Tensor], given: Mapping[str, Bound]) -> list[tf.Operation]:

@@ -19,7 +19,7 @@ from isthmus.passes.pipelines import simplify
 from isthmus.passes.recover.every import recoveries
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.dtypes import data_type
-from isthmus.readers.tensorflow.graph import Bound, GraphReader
+from isthmus.readers.tensorflow.graph import Bound, GraphReader, constant
 from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
 from isthmus.readers.tensorflow.modules import module_of
 from isthmus.readers.tensorflow.ops import TABLE
@@ -74,9 +74,9 @@ def _captured(op: Builder, name: str, thing: Any, places: Mapping[str, str]) -> 
     if isinstance(thing, Variable):
         return _held(op, thing, places.get(thing.name, ""))
     if isinstance(thing, np.ndarray):
-        return op.constant(thing, name=name.partition(":")[0])
-    if hasattr(thing, "numpy") and data_type(thing.dtype) is not None:
-        return op.constant(np.asarray(thing.numpy()), name=name.partition(":")[0])
+        return constant(op, thing, name.partition(":")[0])
+    if hasattr(thing, "numpy") and (data_type(thing.dtype) is not None or thing.dtype.is_complex):
+        return constant(op, np.asarray(thing.numpy()), name.partition(":")[0])
     return ResourceHandle(thing)
 
 

@@ -1,0 +1,226 @@
+"""Every kind of source that TensorFlow and Keras have: opened, named, carried to ONNX and judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("onnxruntime")
+
+import keras
+import tensorflow as tf
+
+import isthmus
+from isthmus.errors import Unsupported, UsageError
+from isthmus.readers.tensorflow import read_tensorflow
+from isthmus.types import Options
+
+pytestmark = pytest.mark.tensorflow
+
+
+def names(source: Any, **settings: Any) -> tuple[list[str], list[str]]:
+    """What goes in and what comes out, as text."""
+    hub = read_tensorflow(source, **settings)
+    return [str(spec) for spec in hub.signature.inputs], [str(spec) for spec in hub.signature.outputs]
+
+
+def carried(source: Any, **settings: Any) -> isthmus.types.Conversion:
+    """The source as ONNX: it agrees, at several sizes where any is free."""
+    conversion = isthmus.convert(source, to="onnx", **settings)
+    assert conversion, conversion.verdict
+    return conversion
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    """Two inputs in an order that is not the alphabet's, a layer that is used twice, two outputs."""
+    image, other = keras.Input((6,), name="zeta"), keras.Input((6,), name="alpha")
+    shared = keras.layers.Dense(4, activation="relu", name="shared")
+    joined = keras.layers.Add()([shared(image), shared(other)])
+    tower = keras.Sequential([keras.layers.Dense(3, name="inner"), keras.layers.Dense(2)], name="tower")
+    return keras.Model([image, other], [tower(joined), keras.layers.Dense(5, name="head")(joined)])
+
+
+def test_a_live_functional_model(net: Any) -> None:
+    conversion = carried(net)
+    signature = conversion.artifact.signature
+    assert [str(i) for i in signature.inputs] == ["zeta: float32[batch, 6]", "alpha: float32[batch, 6]"]
+    assert [o.name for o in signature.outputs] == ["tower", "head"]
+    assert conversion.verdict is not None
+    assert len({sample.sizes["batch"] for sample in conversion.verdict.samples}) > 1
+
+
+def test_the_weights_keep_the_names_of_keras(net: Any) -> None:
+    hub = read_tensorflow(net)
+    weights = {variable.path: variable for variable in net.variables}
+    held = {name: value for name, value in hub.graph.initializers.items() if name in weights}
+    assert set(held) == set(weights)
+    for name, value in held.items():
+        np.testing.assert_array_equal(value.const_value.numpy(), weights[name].numpy())
+    modules = {node.metadata_props.get("isthmus.module") for node in hub.graph}
+    assert {"shared", "tower.inner", "head"} <= modules
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_of_keras(net: Any, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"net{suffix}"
+    net.save(path)
+    conversion = carried(path)
+    assert [i.name for i in conversion.artifact.signature.inputs] == ["zeta", "alpha"]
+    assert [o.name for o in conversion.artifact.signature.outputs] == ["tower", "head"]
+
+
+def test_a_saved_model_of_keras(net: Any, tmp_path: Path) -> None:
+    net.export(tmp_path / "net", verbose=False)
+    conversion = carried(tmp_path / "net")
+    assert [i.name for i in conversion.artifact.signature.inputs] == ["alpha", "zeta"]
+    assert [o.name for o in conversion.artifact.signature.outputs] == ["output_0", "output_1"]
+    hub = read_tensorflow(tmp_path / "net")
+    assert "shared/kernel" in hub.graph.initializers
+    assert "shared" in {node.metadata_props.get("isthmus.module") for node in hub.graph}
+
+
+def test_dicts_of_inputs_and_outputs() -> None:
+    parts = {"b": keras.Input((3,), name="b"), "a": keras.Input((3,), name="a")}
+    total = keras.layers.Add()([parts["a"], parts["b"]])
+    conversion = carried(keras.Model(parts, {"sum": total, "twice": keras.layers.Add()([total, total])}))
+    assert [i.name for i in conversion.artifact.signature.inputs] == ["a", "b"]
+    assert [o.name for o in conversion.artifact.signature.outputs] == ["sum", "twice"]
+
+
+class Subclassed(keras.Model):
+    """A model whose shapes nobody knows before it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [keras.layers.Dense(3, name="block"), keras.layers.Dense(3, name="block")]
+
+    def call(self, x: Any, shift: Any = None, training: bool = False) -> Any:
+        for block in self.blocks:
+            x = block(x)
+        return {"y": x if shift is None else x + shift}
+
+
+def test_a_subclassed_model_is_told_its_shapes() -> None:
+    with pytest.raises(UsageError, match="never called"):
+        read_tensorflow(Subclassed())
+    x = np.ones((2, 3), np.float32)
+    carried(Subclassed(), inputs=(x,))
+    conversion = carried(Subclassed(), inputs={"x": x, "shift": x})
+    assert [str(i) for i in conversion.artifact.signature.inputs] == [
+        "x: float32[batch, 3]",
+        "shift: float32[batch, 3]",
+    ]
+    called = Subclassed()
+    called(x)
+    assert names(called) == (["x: float32[batch, 3]"], ["y: float32[batch, 3]"])
+
+
+def test_layers_of_one_name_have_weights_of_their_own() -> None:
+    model = Subclassed()
+    model(np.ones((2, 3), np.float32))
+    hub = read_tensorflow(model)
+    kernels = sorted(name for name in hub.graph.initializers if name.endswith("kernel"))
+    assert [name.partition("/")[2] for name in kernels] == ["block/kernel", "block_1/kernel"]
+
+
+class Module(tf.Module):
+    """Functions, a variable without a name, a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = tf.Variable(np.arange(6, dtype=np.float32).reshape(3, 2))
+        self.parts = [tf.Variable(np.float32(2)), tf.Variable(np.float32(3))]
+        self.shift = tf.constant([1.0, 2.0])
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32, name="x")])
+    def score(self, x: Any) -> Any:
+        return {"y": tf.matmul(x, self.weight) * self.parts[1] + self.shift}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, name="x")])
+    def both(self, x: Any) -> Any:
+        return x * self.parts[0], [x + 1.0, x]
+
+
+def test_a_module_offers_its_functions() -> None:
+    module = Module()
+    with pytest.raises(UsageError, match="both, score"):
+        read_tensorflow(module)
+    conversion = carried(module, options=Options(signature="score"))
+    assert set(conversion.model.graph.initializers) >= {"weight", "parts/1"}
+    conversion = carried(module, options=Options(signature="both"))
+    assert [o.name for o in conversion.artifact.signature.outputs] == ["output_0", "output_1.0", "output_1.1"]
+
+
+def test_a_saved_model_without_signatures_offers_its_functions(tmp_path: Path) -> None:
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={})
+    with pytest.raises(UsageError, match="both, score"):
+        read_tensorflow(tmp_path / "m")
+    conversion = carried(tmp_path / "m", options=Options(signature="both"))
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[batch]"]
+
+
+def test_functions() -> None:
+    @tf.function
+    def scaled(x: Any, factor: Any) -> Any:
+        return x * factor
+
+    with pytest.raises(UsageError, match="no input signature"):
+        read_tensorflow(scaled)
+    x = np.ones((2, 3), np.float32)
+    fixed = names(scaled, inputs=(x, x))
+    assert fixed[0] == ["x: float32[2, 3]", "factor: float32[2, 3]"]
+    free = {"x": ("rows", 3), "factor": ("rows", 3)}
+    assert names(scaled, inputs=(x, x), dynamic_shapes=free)[0][0] == "x: float32[rows, 3]"
+    concrete = scaled.get_concrete_function(tf.TensorSpec((None, 3), tf.float32), tf.TensorSpec((), tf.float32))
+    conversion = carried(concrete)
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[batch, 3]", "factor: float32[]"]
+
+
+def test_what_the_user_says_of_shapes(net: Any) -> None:
+    inputs, _ = names(net, dynamic_shapes={"zeta": ("n", 6), "alpha": (4, None)})
+    assert inputs == ["zeta: float32[n, 6]", "alpha: float32[4, 6]"]
+    with pytest.raises(UsageError, match="has 2 dimensions, and 3"):
+        read_tensorflow(net, dynamic_shapes={"zeta": (1, 2, 3)})
+    with pytest.raises(UsageError, match="axis 1 of input 'zeta' is 6"):
+        read_tensorflow(net, dynamic_shapes={"zeta": (None, 7)})
+    with pytest.raises(UsageError, match="'gamma'"):
+        read_tensorflow(net, dynamic_shapes={"gamma": (None, 7)})
+
+
+def test_images_have_a_height_and_a_width() -> None:
+    image = keras.Input((None, None, 3), name="image")
+    model = keras.Model(image, keras.layers.ReLU(name="out")(image))
+    assert names(model)[0] == ["image: float32[batch, height, width, 3]"]
+
+
+def test_ragged_outputs_are_refused_by_name() -> None:
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32)])
+    def rows(x: Any) -> Any:
+        return {"rows": tf.RaggedTensor.from_row_lengths(x, [1, 2])}
+
+    with pytest.raises(Unsupported, match="'rows' is no dense tensor"):
+        read_tensorflow(rows)
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    text = (
+        "import keras\n\n\n"
+        "def build():\n"
+        "    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name='d')], name='made')\n"
+    )
+    (tmp_path / "isthmus_keras_factory.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_factory_of_keras(factories: Path) -> None:
+    conversion = carried("isthmus_keras_factory:build")
+    assert conversion.report.source == "isthmus_keras_factory:build"
+    assert set(conversion.model.graph.initializers) >= {"d/kernel", "d/bias"}
