@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from isthmus.types import Comparison, Note
+from isthmus.types import Comparison, Note, StoredWeight
 from isthmus.verify.compare import Measure
 from isthmus.verify.runners.codec import Array, Value, dtype_name
 from isthmus.verify.runners.gradients import Gradients
@@ -55,14 +56,16 @@ class GradientMeasures:
     def add(self, reference: Gradients, candidate: Gradients) -> None:
         """Compare one sample's gradients."""
         largest = 0.0 if self.exactly else max((_size(v) for v in reference.values.values()), default=0.0)
-        matched = set()
+        matched: set[str] = set()
         for name in reference.values:
+            partners = list(_partners(name, reference, candidate))
+            matched.update(found for found, _, _ in partners)
+            for found, ours, theirs in partners:
+                self._compare(name, ours(reference.values[name]), theirs(candidate.values[found]), largest)
+            if partners:
+                continue
             value = reference.values[name]
-            found = candidate.find(reference.names_of(name))
-            if found is not None:
-                matched.add(found)
-                self._compare(name, value, candidate.values[found], largest)
-            elif isinstance(value, np.ndarray) and value.any():
+            if isinstance(value, np.ndarray) and value.any():
                 self._measure(name).condemn("the result has no such parameter, or does not train it")
             else:
                 self.lacking[name] = None
@@ -104,6 +107,45 @@ class GradientMeasures:
 
     def _measure(self, name: str) -> Measure:
         return self.measures.setdefault(name, Measure(name))
+
+
+Arranged = Callable[[Value], Value]
+
+
+def _partners(name: str, reference: Gradients, candidate: Gradients) -> Iterator[tuple[str, Arranged, Arranged]]:
+    """The candidate's weights that are the reference's ``name`` or were made of it, and what makes both alike.
+
+    A map goes from the source of a conversion to its target; where both sides have the same one, nothing is arranged.
+    """
+    names = reference.names_of(name)
+    own = reference.stored.get(name)
+    made = [key for key, stored in candidate.stored.items() if stored.source in names and key in candidate.values]
+    found = candidate.find(names)
+    if found is not None and own == candidate.stored.get(found):
+        yield found, _as_it_is, _as_it_is
+        return
+    if made:
+        for key in made:
+            yield key, partial(arranged, candidate.stored[key]), _as_it_is
+    elif own is not None and (found := candidate.find([own.source])) is not None:
+        yield found, _as_it_is, partial(arranged, own)
+
+
+def _as_it_is(value: Value) -> Value:
+    return value
+
+
+def arranged(stored: StoredWeight, value: Value) -> Value:
+    """The source's array as the target stores it."""
+    if not isinstance(value, np.ndarray):
+        return value
+    array: Array = value if stored.index is None else value[stored.index]
+    if stored.blocks is not None:
+        parts = np.split(array, stored.of or len(stored.blocks))
+        array = np.concatenate([parts[block] for block in stored.blocks])
+    if stored.perm is not None:
+        array = array.transpose(stored.perm)
+    return array if stored.shape is None else array.reshape(stored.shape)
 
 
 def _size(value: Value) -> float:

@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import InvalidModel
+from isthmus.types import StoredWeight
 from isthmus.verify.runners.codec import Array, Value
 
 ORIGINS = "isthmus.json"
-"""Where a ``.pt2`` and the ``.safetensors`` beside a ``.py`` hold the names of the source's weights, as JSON: each
-with its key in the state dict, and the permutation of the axes that it is stored in, or null."""
+"""Where a ``.pt2`` and the ``.safetensors`` beside a ``.py`` tell, as JSON, how weights were made of the source's."""
 
 
 @dataclass(frozen=True)
 class Gradients:
     """What a loss is worth to each weight that may be trained.
 
-    ``values`` are by the name and in the axes of the weight's source, where the artefact tells these; None where the
-    loss does not reach the weight. ``tied``: further names of a weight → its name in ``values``.
+    ``values`` are by the weight's name; None where the loss does not reach the weight. ``tied``: further names of a
+    weight → its name in ``values``. ``stored``: by name, what a weight was in the model that this one was converted
+    from, where that is told and differs.
     """
 
     values: Mapping[str, Value]
     tied: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, StoredWeight] = field(default_factory=dict)
 
     def find(self, names: Iterable[str]) -> str | None:
         """The name in ``values`` of the weight that has one of these names."""
@@ -54,17 +56,17 @@ class Origin:
         return array if self.shape is None else array.reshape(self.shape)
 
 
-def origins_from(text: str | bytes, path: Path) -> dict[str, Origin]:
-    """The origins of weights by state-dict key, out of the text that a writer left in its file.
+def stored_from(text: str | bytes, path: Path) -> dict[str, StoredWeight]:
+    """How weights were made of the source's, by state-dict key, out of the text that a writer left in its file.
 
     Raises ``InvalidModel`` where it is something else.
     """
     if not text:
         return {}
     try:
-        told = json.loads(text)
-        return {str(key): Origin(str(name), tuple(perm) if perm else None) for name, (key, perm) in told.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        told = [StoredWeight(**entry) for entry in json.loads(text)]
+        return {stored.key: stored for stored in told}
+    except (ValueError, TypeError) as error:
         raise InvalidModel(f"{path.name}: its record of weights is damaged ({error})") from error
 
 
@@ -74,12 +76,11 @@ def of_torch(
     outputs: Mapping[str, Any],
     cotangents: Mapping[str, Any],
     to_numpy: Callable[[Any], Array],
-    origins: Mapping[str, Origin],
+    stored: Mapping[str, StoredWeight],
 ) -> Gradients:
     """The gradients of the sum of ``outputs[name] * cotangents[name]``, computed with gradients on.
 
     A weight that the module has under several names, or as several parameters on one memory, is one weight.
-    ``origins`` go by state-dict key.
     """
     parameters = [(n, p) for n, p in module.named_parameters(remove_duplicate=False) if p.requires_grad]
     leaves = list({id(p): p for _, p in parameters}.values())
@@ -92,18 +93,16 @@ def of_torch(
     by_leaf = {id(leaf): gradient for leaf, gradient in zip(leaves, made, strict=True)}
     weights_of: dict[Any, tuple[str, dict[int, Any]]] = {}
     tied: dict[str, str] = {}
-    for key, parameter in parameters:
-        name = origins[key].name if key in origins else key
-        first, parts = weights_of.setdefault(_memory(parameter), (key, {}))
+    for name, parameter in parameters:
+        first, parts = weights_of.setdefault(_memory(parameter), (name, {}))
         parts[id(parameter)] = by_leaf[id(parameter)]
-        if first != key:
-            tied[name] = origins[first].name if first in origins else first
+        if first != name:
+            tied[name] = first
     values: dict[str, Value] = {}
-    for key, parts in weights_of.values():
-        origin = origins.get(key, Origin(key))
+    for name, parts in weights_of.values():
         found = [part for part in parts.values() if part is not None]
-        values[origin.name] = origin.restored(to_numpy(sum(found[1:], found[0]))) if found else None
-    return Gradients(values, tied)
+        values[name] = to_numpy(sum(found[1:], found[0])) if found else None
+    return Gradients(values, tied, stored)
 
 
 def _memory(parameter: Any) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from isthmus.errors import RunnerFailed
-from isthmus.types import Signature
+from isthmus.types import Signature, StoredWeight
 from isthmus.verify.runners import codec, protocol
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.gradients import Gradients
@@ -98,7 +98,8 @@ class ProcessRunner:
             codec.save(weights, cotangents)
             request = {"do": "gradients", "feeds": str(given), "cotangents": str(weights), "outputs": str(made)}
             answer = self._ask(request, "computing gradients")
-            return Gradients(codec.Archive(made), answer["tied"])
+            stored = {entry["key"]: StoredWeight(**entry) for entry in answer["stored"]}
+            return Gradients(codec.Archive(made), answer["tied"], stored)
         finally:
             given.unlink(missing_ok=True)
             weights.unlink(missing_ok=True)

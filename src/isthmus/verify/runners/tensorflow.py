@@ -70,8 +70,7 @@ class _Function:
     def __init__(self, opened: Opened) -> None:
         self._tf = require(_TENSORFLOW, _NEED)
         self._opened = opened
-        returned = None if opened.concrete is None else opened.concrete.structured_outputs
-        outputs = [] if returned is None else opened.outputs(returned)
+        outputs = [] if opened.returned is None else opened.outputs(opened.returned)
         self.signature = Signature(
             tuple(_spec(given.name, given.spec) for given in opened.inputs),
             tuple(_spec(name, leaf) for name, leaf in outputs),

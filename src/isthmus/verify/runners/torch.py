@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
-from isthmus.types import CARRIED_BY_TORCH, Signature, TensorSpec
+from isthmus.types import CARRIED_BY_TORCH, Signature, StoredWeight, TensorSpec
 from isthmus.verify.runners import codec, gradients
 from isthmus.verify.runners.codec import Array, Value
-from isthmus.verify.runners.gradients import ORIGINS, Gradients, Origin, origins_from
+from isthmus.verify.runners.gradients import ORIGINS, Gradients, stored_from
 from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
 
 SLOW_PATH = "fast path off"
@@ -53,7 +53,7 @@ def load(source: str, options: Mapping[str, Any]) -> Loaded:
         exported = torch.export.load(source, extra_files=told)
     except (RuntimeError, ValueError, OSError, KeyError) as error:
         raise InvalidModel(f"torch cannot load {Path(source).name}: {error}") from error
-    return _Exported(torch, exported, signature, origins_from(told[ORIGINS], Path(source)))
+    return _Exported(torch, exported, signature, stored_from(told[ORIGINS], Path(source)))
 
 
 def live_module(
@@ -174,10 +174,10 @@ class _Program:
         module: Any,
         signature: Signature | None,
         in_spec: str | None,
-        origins: Mapping[str, Origin] = MappingProxyType({}),
+        stored: Mapping[str, StoredWeight] = MappingProxyType({}),
     ) -> None:
         self._torch = torch
-        self._origins = origins
+        self._stored = stored
         self._module = module
         self._pytree = torch.utils._pytree
         self._in_spec = self._pytree.treespec_loads(in_spec) if in_spec else None
@@ -196,7 +196,7 @@ class _Program:
 
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
         with self._torch.enable_grad(), fast_path(self._torch, False):
-            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._origins)
+            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._stored)
 
     def _called(self, feeds: Mapping[str, Value]) -> dict[str, Any]:
         leaves = {spec.name: to_torch(feeds[spec.name]) for spec in self._signature.inputs}
@@ -217,10 +217,12 @@ class _Exported:
 
     variants = (DEFAULT,)
 
-    def __init__(self, torch: Any, exported: Any, signature: Signature | None, origins: Mapping[str, Origin]) -> None:
+    def __init__(
+        self, torch: Any, exported: Any, signature: Signature | None, stored: Mapping[str, StoredWeight]
+    ) -> None:
         self._torch = torch
         self._module = exported.module()
-        self._origins = origins
+        self._stored = stored
         self._pytree = torch.utils._pytree
         self._in_spec = exported.call_spec.in_spec
         inputs = torch.export.graph_signature
@@ -241,7 +243,7 @@ class _Exported:
 
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
         with self._torch.enable_grad():
-            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._origins)
+            return _gradients(self._torch, self._module, self._called(feeds), cotangents, self._stored)
 
     def _called(self, feeds: Mapping[str, Value]) -> dict[str, Any]:
         given = iter([to_torch(feeds[spec.name]) for spec in self.signature.inputs])
@@ -255,11 +257,11 @@ def _gradients(
     module: Any,
     outputs: Mapping[str, Any],
     cotangents: Mapping[str, Array],
-    origins: Mapping[str, Origin] = MappingProxyType({}),
+    stored: Mapping[str, StoredWeight] = MappingProxyType({}),
 ) -> Gradients:
     """The gradients of the sum of ``outputs`` times ``cotangents`` by ``module``'s parameters that require them."""
     weights = {name: to_torch(array) for name, array in cotangents.items()}
-    return gradients.of_torch(torch, module, outputs, weights, to_numpy, origins)
+    return gradients.of_torch(torch, module, outputs, weights, to_numpy, stored)
 
 
 def outputs_of(leaves: Mapping[str, Any], signature: Signature) -> dict[str, Value]:
@@ -341,12 +343,12 @@ def _from_source(path: Path) -> Any:
     return module.load_model()
 
 
-def _beside(path: Path) -> Mapping[str, Origin]:
-    """What the weights beside a written source tell of where each comes from."""
+def _beside(path: Path) -> Mapping[str, StoredWeight]:
+    """What the weights beside a written source tell of how they were made."""
     weights = path.with_suffix(".safetensors")
     safetensors = require("safetensors", "the weights are in that format")
     with safetensors.safe_open(weights, framework="pt") as file:
-        return origins_from((file.metadata() or {}).get(ORIGINS, ""), weights)
+        return stored_from((file.metadata() or {}).get(ORIGINS, ""), weights)
 
 
 def _from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TextIO
@@ -75,7 +76,7 @@ class _Worker:
             raise UsageError("this framework computes no gradients")
         made: Gradients = loaded.gradients(feeds, codec.load(Path(request["cotangents"])))
         codec.save(Path(request["outputs"]), made.values)
-        return {"tied": dict(made.tied)}
+        return {"tied": dict(made.tied), "stored": [asdict(stored) for stored in made.stored.values()]}
 
     def _fed(self, request: Mapping[str, Any]) -> tuple[Loaded, dict[str, Value]]:
         """The model, and inputs that are all that it needs."""

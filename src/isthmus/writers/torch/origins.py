@@ -1,26 +1,17 @@
-"""The way back from a module's weights to their source's: under which key, and in which order of axes, each stands."""
+"""The way back from a module's weights to their source's, beside the module: its key, and what was done to it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 
-import onnx_ir as ir
-
-from isthmus.hub.state import key_of
-from isthmus.writers.torch.backend import Stored
+from isthmus.types import StoredWeight
 
 ORIGINS = "isthmus.json"
 """The extra file of a ``.pt2``, and the entry in the metadata of the ``.safetensors`` beside a ``.py``."""
 
 
-def origins(initializers: Mapping[str, ir.Value], stored: Mapping[str, Stored]) -> str:
-    """As JSON, the names of the source's weights, each with its key in the state dict and its permutation or null.
-
-    ``stored = source.transpose(permutation)``.
-    """
-    found = {
-        key_of(initializers[name]) if name in initializers else name: [held.key, held.perm]
-        for name, held in stored.items()
-    }
-    return json.dumps(found, ensure_ascii=False, sort_keys=True)
+def origins(weights: Iterable[StoredWeight]) -> str:
+    """As JSON, how each weight that differs was made of one of the source; the others are as they were."""
+    return json.dumps([dataclasses.asdict(weight) for weight in weights], ensure_ascii=False)
