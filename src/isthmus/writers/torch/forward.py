@@ -14,7 +14,7 @@ from torch import fx
 from isthmus.types import CARRIED_BY_TORCH
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
-from isthmus.writers.torch.spell import is_operator, literal, spell
+from isthmus.writers.torch.spell import is_helper, is_operator, literal, spell
 
 WIDTH = 100
 """Longest line that is written as one."""
@@ -24,6 +24,9 @@ _SHORT = 72
 
 _NESTED = 3
 """How many calls may stand in one another."""
+
+_WORDS = frozenset(("self", "torch", "nn", "F", "math", "operator", "Tensor", "Path", "float", "complex", "slice"))
+"""What any statement may mention."""
 
 KIND = "isthmus.kind"
 """Metadata of an fx node: ``int`` or ``Sequence[Tensor]`` where it is no tensor."""
@@ -51,11 +54,18 @@ class _Names:
     inline: dict[fx.Node, tuple[str, bool, int]] = field(default_factory=dict)
 
 
+def mentioned(graph: fx.Graph) -> frozenset[str]:
+    """What the statements of ``graph`` call and refer to: no argument and no result may have such a name."""
+    called = {node.target for node in graph.nodes if node.op == "call_function"}
+    functions = {str(f.__name__) for f in called if is_helper(f) or getattr(f, "__module__", "") == "builtins"}
+    return frozenset(functions) | _WORDS
+
+
 def statements(
     graph: fx.Graph, arguments: Mapping[fx.Node, str], module: Callable[[str], str], tensor: Callable[[str], str]
 ) -> list[Line]:
     """``graph`` as statements. ``module`` and ``tensor`` write the paths of submodules and of weights."""
-    fixed = frozenset(("self", "torch", "nn", "F", "math", "operator", "Tensor", "Path"))
+    fixed = mentioned(graph)
     names = _Names({*fixed, *arguments.values()}, fixed)
     names.of.update(arguments)
     lines: list[Line] = []

@@ -11,11 +11,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
+from torch import fx
 
 from isthmus.hub.model import Hub
 from isthmus.types import Options
 from isthmus.writers.torch.classes import Written, input_comments, written
-from isthmus.writers.torch.forward import WIDTH
+from isthmus.writers.torch.forward import WIDTH, mentioned
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
@@ -66,15 +67,17 @@ def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> No
         if tensor.untyped_storage().data_ptr() in held:  # the format refuses two names for one piece of memory
             tensors[name] = tensor.clone()
         held.add(tensor.untyped_storage().data_ptr())
-    told = origins(recorded.hub.graph.initializers, recorded.stored)
+    told = origins(recorded.weights)
     save_file(tensors, path, metadata={"format": "pt", ORIGINS: told})
 
 
 def source(recorded: Recorded) -> tuple[str, tuple[str, ...]]:
     """The source, and the constants that it expects beside the state dict."""
+    module = recorded.module
+    words = mentioned(module.graph) if isinstance(module, fx.GraphModule) else frozenset()
     names: list[str] = []
     for name in recorded.inputs:
-        names.append(unique(identifier(name, otherwise="input"), names))
+        names.append(unique(identifier(name, otherwise="input"), [*words, *names]))
     found = written(recorded.module, names)
     helpers = _helpers(found.helpers)
     body = "\n\n\n".join([*helpers, *found.classes])
@@ -89,7 +92,12 @@ def _head(recorded: Recorded, found: Written, body: str) -> str:
         lines.append("import math")
     if "operator." in body:
         lines.append("import operator")
-    lines += ["from pathlib import Path", ""]
+    if "Sequence[" in body:
+        lines.append("from collections.abc import Sequence")
+    lines.append("from pathlib import Path")
+    if "Any" in body:
+        lines.append("from typing import Any")
+    lines.append("")
     if "torch." in body:
         lines.append("import torch")
     if "F." in body:

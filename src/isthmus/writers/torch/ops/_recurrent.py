@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from isthmus.lower import recurrent
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import FLOATS, HALVES, as_tensor, call, dims, dtype_of
-from isthmus.writers.torch.ops._loops import apart, recorder_of
+from isthmus.writers.torch.ops._common import FLOATS, HALVES, as_tensor, dims, dtype_of
+from isthmus.writers.torch.ops._loops import apart, recorder_of, scanned
 from isthmus.writers.torch.ops._windows import steps
 
 State = tuple[Any, ...]
@@ -187,8 +187,8 @@ class Sequences:
 
         bodies, captured = recorder.bodies([one], len(initial) + len(xs))
         start = [state.contiguous() for state in initial]
-        made = call(self.c, torch.ops.higher_order.scan, bodies[0], start, list(xs), captured)
-        return made[len(initial)], tuple(made[i] for i in range(len(initial)))
+        final = scanned(bodies[0], start, list(xs), captured)
+        return final[len(initial)], tuple(final[i] for i in range(len(initial)))
 
 
 def _widened(c: Context, x: Any) -> Any:

@@ -19,7 +19,7 @@ from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context, Subgraph
 from isthmus.writers.torch.ops._common import call, dim, dtype_of, host_scalar, leaf, positive
 from isthmus.writers.torch.ops._dims import is_known, larger
-from isthmus.writers.torch.ops._loops import apart, recorder_of, while_loop
+from isthmus.writers.torch.ops._loops import apart, recorder_of, scanned, while_loop
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -311,5 +311,5 @@ def _scanned(
 
     recorder = recorder_of(c)
     bodies, captured = recorder.bodies([step], len(given) + len(sources))
-    made = call(c, torch.ops.higher_order.scan, bodies[0], given, list(sources), captured)
+    made = scanned(bodies[0], given, list(sources), captured)
     return [made[i] for i in range(count)], [made[len(given) + k] for k in range(outputs)]
