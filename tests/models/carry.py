@@ -1,6 +1,8 @@
-"""Carry every model of the corpus to SavedModel and ONNX, and judge each at the corpus' own cases and at more sizes.
+"""Carry every model of the corpus to every target, and judge each at the corpus' own cases and at more sizes.
 
-python tests/models/carry.py [--corpus FOLDER] [--only ID …] [--to onnx|saved_model]
+python tests/models/carry.py [--corpus FOLDER] [--only ID …] [--to onnx|saved_model|torch|python …]
+
+A PyTorch target is run, compiled and trained without isthmus as well; a PyTorch source goes to ONNX and back.
 """
 
 from __future__ import annotations
@@ -13,28 +15,38 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from carry_torch import SUFFIXES, alone, there_and_back
 from corpus import fetch, models
 from samples import make_inputs
 
 import isthmus
 from isthmus.types import Verdict
 
-KINDS = ("saved_model", "onnx")
+KINDS = ("saved_model", "onnx", "torch", "python")
+_SUFFIXES = {"saved_model": "", "onnx": ".onnx", **SUFFIXES}
 
 
-def carried(entry: Mapping[str, Any], path: Path, kind: str, folder: Path) -> Verdict:
-    """Convert one model once, and judge it: synthesised inputs at several sizes, then every case of the corpus."""
+def carried(entry: Mapping[str, Any], path: Path, kind: str, folder: Path) -> tuple[Verdict, str]:
+    """Convert one model once, and judge it: synthesised inputs at several sizes, then every case of the corpus.
+
+    Returns the verdict and what else was seen. Raises AssertionError where a PyTorch target does not stand alone.
+    """
     source, inputs, shapes = _source(entry, path)
-    target = folder / (f"{entry['id']}.onnx" if kind == "onnx" else entry["id"])
+    target = folder / f"{entry['id']}{_SUFFIXES[kind]}"
     conversion = isthmus.convert(source, target, inputs=inputs, dynamic_shapes=shapes)
     if not conversion:
-        return conversion.verdict
+        return conversion.verdict, ""
+    if kind in SUFFIXES:
+        seen = alone(entry, source, target, conversion)
+        if inputs is not None:
+            seen += f"; {there_and_back(source, inputs, shapes, folder)}"
+        return conversion.verdict, seen
     for case in range(len(entry["cases"])):
         feeds = make_inputs(entry, case)
         verdict = isthmus.verify(source, target, inputs=feeds, options=isthmus.Options(samples=1))
         if not verdict:
-            return verdict
-    return conversion.verdict
+            return verdict, ""
+    return conversion.verdict, ""
 
 
 def _source(entry: Mapping[str, Any], path: Path) -> tuple[Any, Any, Any]:
@@ -56,19 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=Path(".corpus"), help="where the models are kept")
     parser.add_argument("--only", nargs="*", default=[], help="model ids")
-    parser.add_argument("--to", choices=KINDS, help="one kind of target alone")
+    parser.add_argument("--to", nargs="*", choices=KINDS, default=KINDS, help="kinds of targets")
     arguments = parser.parse_args(argv)
     failed = 0
     total = 0
     for entry in models(arguments.only):
         path = fetch(entry, arguments.corpus)
-        for kind in [arguments.to] if arguments.to else KINDS:
+        for kind in arguments.to:
             total += 1
             started = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    verdict = carried(entry, path, kind, Path(folder))
-                    good, text = bool(verdict), _worst(verdict)
+                    verdict, seen = carried(entry, path, kind, Path(folder))
+                    good, text = bool(verdict), f"{_worst(verdict)}{seen and '; '}{seen}"
                 except Exception as error:  # noqa: BLE001 - the outermost frame: the other models go on
                     good, text = False, f"{type(error).__name__}: {error}"
             failed += not good
