@@ -34,6 +34,7 @@ conformance: $(READY)
 
 models: $(READY)
 	$(BIN)/python tests/models/carry.py --corpus $(CORPUS)
+	$(BIN)/python tests/models/carry_keras.py
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow
@@ -41,6 +42,7 @@ slow: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/conversion.py
 	$(BIN)/python benchmarks/torch_speed.py
+	$(BIN)/python benchmarks/keras_conversion.py
 
 clean:
 	rm -rf $(VENV) $(CORPUS) build dist

@@ -117,6 +117,18 @@ def test_a_filter_keeps_its_name_and_is_read_when_it_is_written() -> None:
     np.testing.assert_array_equal(weight.const_value.numpy(), before.transpose(3, 2, 0, 1))
 
 
+@pytest.mark.onnxruntime
+def test_filters_of_channels_first_images_are_stored_as_they_are_used() -> None:
+    lines = f"k = Transpose {FILTER} (w) a = Conv (x, k) c = Reshape (b, target) y = Add (a, c)"
+    text = f"net (float[n, 3, 8, 10] x) => (float[n, 4, 6, 8] y) <int64[4] target = {{1, 4, 1, 1}}> {{ {lines} }}"
+    hub = hub_of(text, {"w": (3, 3, 3, 4), "b": (4,)})
+    feeds = feeds_of(hub)
+    golden = run(hub.model, feeds)
+    after = ChannelsFirst()(hub).hub
+    assert [node.op_type for node in after.graph] == ["Conv"]
+    np.testing.assert_allclose(run(after.model, feeds)[0], golden[0], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "lines",
     [

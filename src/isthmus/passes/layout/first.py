@@ -58,7 +58,7 @@ class ChannelsFirst(HubPass):
         }
 
     Filters and biases are written in the order that the operator takes them in, under their names. A model in which
-    no Transpose stands beside an image operator is left as it is.
+    no Transpose stands beside an image operator, nor takes a filter from its channels-last order, is left as it is.
     """
 
     requires = ("one opset", "known ranks")
@@ -74,7 +74,7 @@ class ChannelsFirst(HubPass):
         )
 
     def call(self, hub: Hub) -> PassResult:
-        if not any(_turns_an_image(node) for node in hub.graph.all_nodes()):
+        if not any(_turns_an_image(node) or _turns_a_filter(node) for node in hub.graph.all_nodes()):
             return PassResult(hub, False)
         reasons = Reasons()
         layouts = pose(hub.model, RULES, reasons, move=TO_FIRST)
@@ -91,6 +91,25 @@ def _turns_an_image(node: ir.Node) -> bool:
     if node.op_type != "Transpose" or node.domain != ONNX or perm is None or len(perm) < 3:
         return False
     return tuple(perm) in (first_perm(len(perm)), last_perm(len(perm))) and any(_images_at(node))
+
+
+def _turns_a_filter(node: ir.Node) -> bool:
+    """Whether it gives an image operator a weight with its channels first that is stored with its channels last.
+
+    Sources of channels-last frameworks store it so even where their images have their channels first.
+    """
+    perm, weight = attribute(node, "perm"), node.inputs[0]
+    if node.op_type != "Transpose" or node.domain != ONNX or perm is None or len(perm) < 3:
+        return False
+    if weight is None or weight.const_value is None or weight.is_graph_input():
+        return False
+    *channels, first = perm[:3]
+    users = node.outputs[0].uses()
+    return first == 0 and set(channels) == {len(perm) - 2, len(perm) - 1} and any(_is_filter(*use) for use in users)
+
+
+def _is_filter(user: ir.Node, index: int) -> bool:
+    return user.op_type in IMAGE_OPS and index == 1
 
 
 def _images_at(node: ir.Node) -> Iterator[bool]:
