@@ -60,5 +60,5 @@ def test_two_rooms_cannot_lower_the_same_operator() -> None:
     first, second = Lowerings(), Lowerings()
     first.alias(Abs=abs)
     second.alias(Abs=abs)
-    with pytest.raises(ContractError, match="Abs is lowered in"):
+    with pytest.raises(ContractError, match="Abs stands in"):
         merge(first, second)

@@ -34,6 +34,20 @@ import onnx
 
 from isthmus.hub.model import ONNX
 from isthmus.hub.schema import schema_of
+from isthmus.lower.table import Body, ContractError, Table, merge, spelled
+
+__all__ = [
+    "ContractError",
+    "Host",
+    "Lowering",
+    "LoweringTable",
+    "Lowerings",
+    "OpId",
+    "Passing",
+    "Static",
+    "Weight",
+    "merge",
+]
 
 Passing = Literal["tensor", "static", "host", "weight"]
 
@@ -44,13 +58,8 @@ Host = Annotated[Any, "host"]
 Weight = Annotated[Any, "weight"]
 """An input that becomes a named parameter of the target where it is an initializer, else a tensor."""
 
-Body = Callable[..., Any]
 OpId = tuple[str, str]
 """(domain, operator name)"""
-
-
-class ContractError(TypeError):
-    """A lowering's signature is not its operator's schema. Raised at import: a defect of Isthmus itself."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +78,8 @@ class Lowering:
         return self.inputs[min(index, len(self.inputs) - 1)]
 
 
-class Lowerings:
+class Lowerings(Table[Lowering]):
     """One room's lowerings, filled by decorators while its module is imported; ``merge`` freezes many into one."""
-
-    def __init__(self) -> None:
-        self._entries: dict[OpId, Lowering] = {}
-
-    def __iter__(self) -> typing.Iterator[Lowering]:
-        return iter(self._entries.values())
 
     def lower(self, *ops: str, domain: str = ONNX, ignore: Iterable[str] = ()) -> Callable[[Body], Body]:
         """Register the decorated function for each of ``ops``. ``ignore`` names attributes it need not see.
@@ -86,7 +89,7 @@ class Lowerings:
 
         def register(body: Body) -> Body:
             for op in ops:
-                self._add(_checked(body, (domain, op), frozenset(ignore)))
+                self.add(_checked(body, (domain, op), frozenset(ignore)))
             return body
 
         return register
@@ -94,27 +97,10 @@ class Lowerings:
     def alias(self, *, domain: str = ONNX, **ops: Body) -> None:
         """Register plain framework functions for operators without attributes: inputs are passed in order."""
         for op, function in ops.items():
-            self._add(_aliased(function, (domain, op)))
-
-    def _add(self, entry: Lowering) -> None:
-        if entry.op in self._entries:
-            raise ContractError(f"{_spelled(entry.op)} is lowered twice in one table")
-        self._entries[entry.op] = entry
+            self.add(_aliased(function, (domain, op)))
 
 
 LoweringTable = Mapping[OpId, Lowering]
-
-
-def merge(*tables: Lowerings) -> LoweringTable:
-    """One frozen table out of many. Raises ContractError where two rooms lower the same operator."""
-    merged: dict[OpId, Lowering] = {}
-    for entry in (entry for table in tables for entry in table):
-        if entry.op in merged:
-            raise ContractError(
-                f"{_spelled(entry.op)} is lowered in {merged[entry.op].body.__module__} and {entry.body.__module__}"
-            )
-        merged[entry.op] = entry
-    return MappingProxyType(merged)
 
 
 def _checked(body: Body, op: OpId, ignored: frozenset[str]) -> Lowering:
@@ -125,7 +111,7 @@ def _checked(body: Body, op: OpId, ignored: frozenset[str]) -> Lowering:
     variadic = [p for p in parameters if p.kind is p.VAR_POSITIONAL]
     attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        raise ContractError(f"{_spelled(op)}: **kwargs would swallow attributes unseen")
+        raise ContractError(f"{spelled(op)}: **kwargs would swallow attributes unseen")
     hints = typing.get_type_hints(body, include_extras=True)
     schema = schema_of(*op)
     if schema is None:
@@ -147,16 +133,16 @@ def _checked(body: Body, op: OpId, ignored: frozenset[str]) -> Lowering:
 def _aliased(function: Body, op: OpId) -> Lowering:
     schema = schema_of(*op)
     if schema is None:
-        raise ContractError(f"{_spelled(op)} has no schema, so it cannot be an alias")
+        raise ContractError(f"{spelled(op)} has no schema, so it cannot be an alias")
     if schema.attributes:
-        raise ContractError(f"{_spelled(op)} has attributes {sorted(schema.attributes)}: an alias would drop them")
+        raise ContractError(f"{spelled(op)} has attributes {sorted(schema.attributes)}: an alias would drop them")
     variadic = any(i.option == onnx.defs.OpSchema.FormalParameterOption.Variadic for i in schema.inputs)
     return Lowering(op, function, False, ("tensor",), variadic, (), MappingProxyType({}))
 
 
 def _require_registered(op: OpId) -> None:
     if op[0] in ("", "ai.onnx", "ai.onnx.ml"):
-        raise ContractError(f"{_spelled(op)} is no operator of its domain at the hub's opset")
+        raise ContractError(f"{spelled(op)} is no operator of its domain at the hub's opset")
 
 
 def _check_inputs(op: OpId, schema: onnx.defs.OpSchema, inputs: list[inspect.Parameter], variadic: bool) -> None:
@@ -164,14 +150,14 @@ def _check_inputs(op: OpId, schema: onnx.defs.OpSchema, inputs: list[inspect.Par
     takes_variadic = any(i.option == option.Variadic for i in schema.inputs)
     fixed = [i for i in schema.inputs if i.option != option.Variadic]
     if takes_variadic != variadic:
-        raise ContractError(f"{_spelled(op)}: its schema {'has' if takes_variadic else 'has no'} variadic input")
+        raise ContractError(f"{spelled(op)}: its schema {'has' if takes_variadic else 'has no'} variadic input")
     if len(inputs) != len(fixed):
         raise ContractError(
-            f"{_spelled(op)}: {len(inputs)} inputs taken, its schema has {len(fixed)}: {[i.name for i in fixed]}"
+            f"{spelled(op)}: {len(inputs)} inputs taken, its schema has {len(fixed)}: {[i.name for i in fixed]}"
         )
     for parameter, formal in zip(inputs, fixed, strict=True):
         if formal.option == option.Optional and parameter.default is not None:
-            raise ContractError(f"{_spelled(op)}: input {formal.name!r} is optional: {parameter.name}=None is due")
+            raise ContractError(f"{spelled(op)}: input {formal.name!r} is optional: {parameter.name}=None is due")
 
 
 def _check_attributes(
@@ -179,13 +165,13 @@ def _check_attributes(
 ) -> None:
     names, known = {p.name for p in taken}, set(schema.attributes)
     if unknown := (names | ignored) - known:
-        raise ContractError(f"{_spelled(op)}: unknown attributes {sorted(unknown)}; its schema has {sorted(known)}")
+        raise ContractError(f"{spelled(op)}: unknown attributes {sorted(unknown)}; its schema has {sorted(known)}")
     if missing := known - names - ignored:
-        raise ContractError(f"{_spelled(op)}: attributes {sorted(missing)} are neither taken nor ignored")
+        raise ContractError(f"{spelled(op)}: attributes {sorted(missing)} are neither taken nor ignored")
     if both := names & ignored:
-        raise ContractError(f"{_spelled(op)}: attributes {sorted(both)} are both taken and ignored")
+        raise ContractError(f"{spelled(op)}: attributes {sorted(both)} are both taken and ignored")
     if repeated := [p.name for p in taken if p.default is not inspect.Parameter.empty]:
-        raise ContractError(f"{_spelled(op)}: defaults of {repeated} come from the schema, not from Python")
+        raise ContractError(f"{spelled(op)}: defaults of {repeated} come from the schema, not from Python")
 
 
 def _passing(hint: Any) -> Passing:
@@ -215,7 +201,3 @@ def _default_of(attribute: onnx.defs.OpSchema.Attribute) -> Any:
     if isinstance(value, (str, int, float)):
         return value
     return tuple(v.decode() if isinstance(v, bytes) else v for v in value)
-
-
-def _spelled(op: OpId) -> str:
-    return f"{op[0]}.{op[1]}" if op[0] else op[1]

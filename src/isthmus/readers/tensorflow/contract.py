@@ -28,15 +28,15 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from tensorflow.python.framework import op_def_registry
 
 from isthmus.hub.schema import schema_of
-from isthmus.lower.contract import ContractError, Host, Static
+from isthmus.lower.contract import Host, Static
+from isthmus.lower.table import Body, ContractError, Table, merge
 
 __all__ = ["ComplexOrReal", "ContractError", "Host", "Read", "ReadTable", "Reads", "Static", "merge"]
 
@@ -45,8 +45,6 @@ _PASSINGS: tuple[Passing, ...] = ("static", "host", "complex")
 
 ComplexOrReal = Annotated[Any, "complex"]
 """An input that may be a ``handles.Complex``; any other input refuses complex tensors by name."""
-
-Body = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -60,14 +58,8 @@ class Read:
     attributes: tuple[str, ...]
 
 
-class Reads:
+class Reads(Table[Read]):
     """One room's readings, filled by decorators while its module is imported; ``merge`` freezes many into one."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, Read] = {}
-
-    def __iter__(self) -> Iterator[Read]:
-        return iter(self._entries.values())
 
     def read(self, *ops: str, ignore: Iterable[str] = ()) -> Callable[[Body], Body]:
         """Register the decorated function for each of ``ops``.
@@ -77,7 +69,7 @@ class Reads:
 
         def register(body: Body) -> Body:
             for op in ops:
-                self._add(_checked(body, op, frozenset(ignore)))
+                self.add(_checked(body, op, frozenset(ignore)))
             return body
 
         return register
@@ -85,27 +77,10 @@ class Reads:
     def alias(self, **ops: str) -> None:
         """TensorFlow operator = ONNX operator: inputs are passed in order. Only where no attribute matters."""
         for op, onnx_op in ops.items():
-            self._add(_checked(_same(op, onnx_op), op, frozenset(), arity=len(op_def(op).input_arg)))
-
-    def _add(self, entry: Read) -> None:
-        if entry.op in self._entries:
-            raise ContractError(f"{entry.op} is read twice in one table")
-        self._entries[entry.op] = entry
+            self.add(_checked(_same(op, onnx_op), op, frozenset(), arity=len(op_def(op).input_arg)))
 
 
 ReadTable = Mapping[str, Read]
-
-
-def merge(*tables: Reads) -> ReadTable:
-    """One frozen table out of many. Raises ContractError where two rooms read the same operator."""
-    merged: dict[str, Read] = {}
-    for entry in (entry for table in tables for entry in table):
-        if entry.op in merged:
-            raise ContractError(
-                f"{entry.op} is read in {merged[entry.op].body.__module__} and {entry.body.__module__}"
-            )
-        merged[entry.op] = entry
-    return MappingProxyType(merged)
 
 
 def op_def(op: str) -> Any:

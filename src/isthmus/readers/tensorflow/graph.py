@@ -18,6 +18,7 @@ import tensorflow as tf
 from isthmus.errors import Unsupported
 from isthmus.hub import provenance
 from isthmus.hub.model import ROLE
+from isthmus.lower.walk import Refusal
 from isthmus.readers.tensorflow.attributes import FunctionName, attribute_value
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.constants import computed, is_small
@@ -29,15 +30,6 @@ from isthmus.types import Blocker, Dim, Note, Where
 
 Bound = Any
 """What a tensor of the source is read as: an ``ir.Value``, or one of ``handles``."""
-
-
-class Refusal(Exception):
-    """Raised by ``Context.refuse`` and caught by the walk."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
 
 
 @dataclass(frozen=True)

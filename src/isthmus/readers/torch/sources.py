@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from isthmus.errors import InvalidModel, UsageError
+from isthmus.opening.named import named_object
 from isthmus.readers.torch.quiet import quiet
 from isthmus.readers.torch.safety import load_checkpoint, unsafe_parts_of_program
 from isthmus.types import Note, Options
@@ -72,19 +71,8 @@ def _named(text: str, options: Options) -> Opened:
 
 
 def _called(module: str, factory: str) -> Any:
-    """The result of the factory; the working directory is searched as ``python -m`` would."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(f"cannot import {module}: {error}") from error
-    finally:
-        sys.path.remove(here)
-    for part in factory.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{module} has no {factory}")
-        found = getattr(found, part)
+    """The model of that name, or the result of the factory."""
+    found = named_object(f"{module}:{factory}")
     is_model = isinstance(found, (torch.nn.Module, torch.export.ExportedProgram))
     return found if is_model or not callable(found) else found()
 
@@ -104,11 +92,28 @@ def _file(path: Path, options: Options) -> Opened:
     inner = {member.partition("/")[2] for member in members}
     if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
         return _torchscript(path)
-    if "archive_format" in inner or any(name.endswith("serialized_exported_program.json") for name in members):
+    if _is_program(members):
         return _program(path, options)
     if "data.pkl" in inner:
         return _checkpoint(path, options)
     raise InvalidModel(f"{path} is an archive, but of no PyTorch format")
+
+
+def _is_program(members: Sequence[str]) -> bool:
+    inner = {member.partition("/")[2] for member in members}
+    return "archive_format" in inner or any(name.endswith("serialized_exported_program.json") for name in members)
+
+
+def require_safe_program(path: Path) -> None:
+    """Refuse an exported program whose loading would run code; what is none is left to whoever loads it.
+
+    Raises errors.UnsafeInput, errors.InvalidModel.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+        if _is_program(members):
+            unsafe_parts_of_program(path)
 
 
 def _program(path: Path, options: Options) -> Opened:
