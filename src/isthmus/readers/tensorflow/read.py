@@ -26,7 +26,7 @@ from isthmus.readers.tensorflow.ops import TABLE
 from isthmus.readers.tensorflow.places import torch_keys
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
-from isthmus.types import Blocker, Note, Options
+from isthmus.types import Blocker, Note, Options, Where
 
 _IR_VERSION = 10
 
@@ -51,6 +51,7 @@ def read_program(program: Program) -> Hub:
     _return_state(op, reader)
     model = ir.Model(op.main, ir_version=_IR_VERSION, producer_name="isthmus")
     canonicalize(model)
+    _refuse_other_ranks(program, model)
     hub = Hub(
         model=model,
         signature=signature_of(model),
@@ -60,7 +61,9 @@ def read_program(program: Program) -> Hub:
         notes=(*program.notes, *reader.notes),
     )
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
-    return run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
+    hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
+    _refuse_unknown_ranks(hub)
+    return hub
 
 
 def _input(op: Builder, port: Port) -> ir.Value:
@@ -164,6 +167,33 @@ def _told(tensor: ir.TensorProtocol) -> str:
     first = array.reshape(-1)[0] if array.size else 0
     held = f"{first} everywhere" if (array == first).all() else "what the source holds"
     return f"an input now, at first {held}, and its new value an output"
+
+
+def _refuse_other_ranks(program: Program, model: ir.Model) -> None:
+    """What a loop carries has one rank: where TensorFlow does not know it, the inferred shapes tell."""
+    blockers = []
+    for node in model.graph.all_nodes():
+        if node.domain or node.op_type != "Loop":
+            continue
+        body = node.attributes["body"].as_graph()
+        for value, result in zip(body.inputs[2:], body.outputs[1:], strict=False):
+            if value.shape is not None and result.shape is not None and len(value.shape) != len(result.shape):
+                place = Where(node=node.name or "", op="While")
+                blockers.append(Blocker("While", "a value has another rank after an iteration", "", place))
+    if blockers:
+        raise Unsupported(f"{program.name} uses operations that cannot be carried", blockers)
+
+
+def _refuse_unknown_ranks(hub: Hub) -> None:
+    """Every tensor of a hub has a rank."""
+    blockers = [
+        Blocker(node.op_type, "the rank of its result depends on data", where=provenance.where(node))
+        for graph in hub.model.graphs()
+        for node in graph
+        if any(isinstance(value.type, ir.TensorType) and value.shape is None for value in node.outputs)
+    ]
+    if blockers:
+        raise Unsupported(f"{hub.source} computes tensors of unknown rank", blockers)
 
 
 def _refuse_ports(program: Program) -> None:

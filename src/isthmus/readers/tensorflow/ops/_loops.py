@@ -103,8 +103,10 @@ def _read(own: _Loop) -> list[Bound]:
     c.reader.state = state
     if results is None:
         return all_refused(count_of)
-    outer = op.Loop(trips, first, *starts, body=graph, outputs=max(len(graph.outputs) - 1, 1))
-    outputs = list(outer) if isinstance(outer, tuple) else [outer]
+    outputs: list[ir.Value] = []
+    if len(graph.outputs) > 1:
+        outer = op.Loop(trips, first, *starts, body=graph, outputs=len(graph.outputs) - 1)
+        outputs = list(outer) if isinstance(outer, tuple) else [outer]
     typed_like(outputs, graph.outputs[1:])
     left = outputs[len(starts) - len(own.variables) : len(starts)]
     c.reader.state = state | dict(zip(own.variables, left, strict=True))

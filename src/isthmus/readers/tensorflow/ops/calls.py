@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from isthmus.readers.tensorflow.attributes import FunctionName
-from isthmus.readers.tensorflow.contract import Reads
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads
 
 table = Reads()
 read = table.read
 
 
 @read("PartitionedCall", "StatefulPartitionedCall", ignore=("config", "config_proto", "executor_type"))
-def call(op, c, args, *, f: FunctionName):
+def call(op, c, args: ComplexOrReal, *, f: FunctionName):
     return c.reader.call(c.function(f), args)
 
 
 @read("RemoteCall")
-def remote_call(op, c, target, args, *, f: FunctionName):
+def remote_call(op, c, target, args: ComplexOrReal, *, f: FunctionName):
     """Where a function runs does not change what it gives."""
     return c.reader.call(c.function(f), args)
 
@@ -29,7 +29,7 @@ def remote_call(op, c, target, args, *, f: FunctionName):
         *("low_priority_max_enqueued_batches", "batch_padding_policy", "enable_large_batch_splitting"),
     ),
 )
-def batch_function(op, c, in_tensors, captured_tensors, *, f: FunctionName):
+def batch_function(op, c, in_tensors: ComplexOrReal, captured_tensors: ComplexOrReal, *, f: FunctionName):
     """Requests are batched by a server; each alone gives what the function gives."""
     return c.reader.call(c.function(f), (*in_tensors, *captured_tensors))
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.attributes import FunctionName
-from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Host, Reads
 from isthmus.readers.tensorflow.functions import Region
 from isthmus.readers.tensorflow.ops._choice import choose
 from isthmus.readers.tensorflow.ops._loops import loop
@@ -16,12 +16,12 @@ read = table.read
 
 
 @read("While", "StatelessWhile", ignore=("output_shapes", "parallel_iterations"))
-def while_(op, c, inputs, *, cond: FunctionName, body: FunctionName):
+def while_(op, c, inputs: ComplexOrReal, *, cond: FunctionName, body: FunctionName):
     return loop(op, c, Region.of(c.function(cond)), Region.of(c.function(body)), inputs, {})
 
 
 @read("If", "StatelessIf", ignore=("output_shapes",))
-def if_(op, c, cond: Host, inputs, *, then_branch: FunctionName, else_branch: FunctionName):
+def if_(op, c, cond: Host, inputs: ComplexOrReal, *, then_branch: FunctionName, else_branch: FunctionName):
     if isinstance(cond, np.ndarray):
         taken = then_branch if _is_true(cond) else else_branch
         return c.reader.call(c.function(taken), inputs)
@@ -29,7 +29,7 @@ def if_(op, c, cond: Host, inputs, *, then_branch: FunctionName, else_branch: Fu
 
 
 @read("Case", "StatelessCase", ignore=("output_shapes",))
-def case(op, c, branch_index: Host, inputs, *, branches):
+def case(op, c, branch_index: Host, inputs: ComplexOrReal, *, branches):
     last = len(branches) - 1
     if isinstance(branch_index, np.ndarray):
         index = int(branch_index.reshape(()))
