@@ -98,9 +98,10 @@ def _turns_a_filter(node: ir.Node) -> bool:
 
     Sources of channels-last frameworks store it so even where their images have their channels first.
     """
-    perm, weight = attribute(node, "perm"), node.inputs[0]
+    perm = attribute(node, "perm")
     if node.op_type != "Transpose" or node.domain != ONNX or perm is None or len(perm) < 3:
         return False
+    weight = node.inputs[0]
     if weight is None or weight.const_value is None or weight.is_graph_input():
         return False
     *channels, first = perm[:3]
