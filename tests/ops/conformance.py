@@ -1,10 +1,11 @@
 """Run the backend cases over a writer, and say which pass, which are refused and which are wrong.
 
     python tests/ops/conformance.py [--writer tensorflow|torch] [--set core|native|all] [--mode frozen|plain]
-                                    [--form recorded|eager|exported …] [--only REGEX] [-v]
+                                    [--form recorded|eager|exported|program|source …] [--only REGEX] [-v]
 
 *recorded*: what the writer makes. *eager*: its lowerings called on tensors. *exported*: the PyTorch module through
-``torch.export``. A refusal by name is honest; a wrong answer or a crash is a defect.
+``torch.export``. *program*, *source*: what is written of it to a ``.pt2``, with its free dimensions, and to a ``.py``.
+A refusal by name is honest; a wrong answer or a crash is a defect.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +34,7 @@ from isthmus.types import Options
 
 Outcome = Literal["pass", "refused", "wrong", "crash"]
 Mode = Literal["frozen", "plain"]
-Form = Literal["recorded", "eager", "exported"]
+Form = Literal["recorded", "eager", "exported", "program", "source"]
 Writer = Literal["tensorflow", "torch"]
 Carried = Callable[[dict[str, Any], Form], list[np.ndarray]]
 """A model in its target: outputs of named inputs, in one of its forms."""
@@ -110,6 +112,7 @@ def carry_torch(model: onnx.ModelProto) -> Carried:
 
     from isthmus.readers.onnx import read_onnx
     from isthmus.verify.runners.torch import as_declared, to_numpy, to_torch
+    from isthmus.writers.torch.export import exported
     from isthmus.writers.torch.record import record
 
     hub = read_onnx(model, options=Options(verify=False))
@@ -117,16 +120,37 @@ def carry_torch(model: onnx.ModelProto) -> Carried:
 
     def run(feeds: dict[str, Any], form: Form) -> list[np.ndarray]:
         tensors = {name: to_torch(value) for name, value in feeds.items()}
-        if form == "exported":
-            given = tuple(tensors[name] for name in recorded.inputs)
-            with _quiet():
-                made = torch.export.export(recorded.module, given, strict=False).module()(*given)
-            outputs = dict(zip(recorded.outputs, (made,) if len(recorded.outputs) == 1 else made, strict=True))
-        else:
+        if form in ("recorded", "eager"):
             outputs = recorded.eager(tensors) if form == "eager" else recorded.call(tensors)
+        else:
+            given = tuple(tensors[name] for name in recorded.inputs)
+            made = module_of(form, given)(*given)
+            outputs = dict(zip(recorded.outputs, (made,) if len(recorded.outputs) == 1 else made, strict=True))
         return [as_declared(to_numpy(outputs[spec.name]), spec.dtype) for spec in hub.signature.outputs]
 
+    def module_of(form: Form, given: tuple[Any, ...]) -> Any:
+        if form == "source":
+            return _from_source(recorded)
+        with _quiet():
+            if form == "program":
+                return exported(recorded)[0].module()
+            return torch.export.export(recorded.module, given, strict=False).module()
+
     return run
+
+
+def _from_source(recorded: Any) -> Any:
+    """The module that the written source makes."""
+    from isthmus.writers.torch.source import WEIGHTS, save_weights, source
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.py"
+        text, constants = source(recorded)
+        path.write_text(text, encoding="utf-8")
+        save_weights(recorded, path.with_suffix(WEIGHTS), constants)
+        namespace: dict[str, Any] = {"__file__": str(path), "__name__": "net"}
+        exec(compile(text, str(path), "exec"), namespace)
+        return namespace["load_model"]()
 
 
 CARRY: dict[Writer, Callable[[onnx.ModelProto], Carried]] = {"tensorflow": carry_tensorflow, "torch": carry_torch}

@@ -22,8 +22,11 @@ FORMS: tuple[Form, ...] = ("frozen", "plain", "free")
 WRITERS = tuple(os.environ.get("ISTHMUS_WRITERS", "tensorflow").split(","))
 """Whom the cases hold to ONNX Runtime: ``ISTHMUS_WRITERS=torch pytest tests/ops`` asks the PyTorch writer."""
 
-WAYS = {"tensorflow": ("recorded",), "torch": ("recorded", "eager")}
-"""In which forms."""
+WAYS = {
+    "tensorflow": ("recorded",),
+    "torch": tuple(os.environ.get("ISTHMUS_WAYS", "recorded,eager").split(",")),
+}
+"""In which forms of ``conformance``; ``ISTHMUS_WAYS=program,source`` asks for those of the PyTorch writer."""
 
 
 @dataclass(frozen=True)
