@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from isthmus.errors import UsageError
 from isthmus.opening.function import Opened, Scopes, Variable
+from isthmus.opening.functions import weights_of
 from isthmus.opening.names import distinct, leaves, output_names
 from isthmus.opening.shapes import inputs_of, specs_of_inputs
 
@@ -53,7 +54,7 @@ def of_model(
         inputs=inputs_of(list(zip(names, flat, strict=True)), dynamic_shapes),
         call=call,
         outputs=lambda result: _named_outputs(model, result),
-        weights=lambda concrete: _weights(model),
+        weights=lambda concrete: {**weights_of(concrete), **_weights(model)},
         tracing=lambda: _recorded_scopes(model),
         returned=_output_specs(model),
         layers=lambda: [type(layer).__name__ for layer in _layers(model) if _is_leaf(layer)],

@@ -25,5 +25,8 @@ def held(c: Any, resource: Any) -> ir.Value:
 
 
 def assign_to(c: Any, resource: Any, value: ir.Value) -> None:
-    """Let whatever is read from now on see the new value."""
-    c.reader.state[variable(c, resource).value] = value
+    """Let whatever is read from now on see the new value, which has the shape of the variable."""
+    first = variable(c, resource).value
+    if value.shape is None and first.shape is not None:
+        value.shape = first.shape.copy()
+    c.reader.state[first] = value

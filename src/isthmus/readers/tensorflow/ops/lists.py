@@ -171,8 +171,9 @@ def concat_v2(op, c, input_handle, element_shape: Host, leading_dims, *, element
 def _concatenated(op, c, held, element):
     """All elements along their own first axis, and how long each is: as long as the others, in one tensor."""
     value = stacked(op, c, held, element)
-    if len(value.shape) < 2:
-        c.refuse("the elements of its list are scalars")
+    rank = next((len(shape) for shape in (held.element, element) if shape is not None), None)
+    if not rank:
+        c.refuse("the rank of the elements of its list is not known")
     number, each = (op.Shape(value, start=axis, end=axis + 1) for axis in (0, 1))
     flat = op.Reshape(value, op.Concat(op.Mul(number, each), op.Shape(value, start=2), axis=0), allowzero=1)
     return flat, op.Expand(each, number)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Host, Reads
 from isthmus.readers.tensorflow.ops._sizes import FIRST, INT64, LAST, counted, filled, int64, like, tensor_of
+from isthmus.readers.tensorflow.ops._variables import assign_to, held, variable
 
 table = Reads()
 read = table.read
@@ -66,6 +67,27 @@ def tensor_strided_slice_update(
 ):
     masks = _Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
     return _updated(op, x, op.Shape(x), _plan(c, masks, c.rank(), begin, end, strides), value)
+
+
+@read("ResourceStridedSliceAssign")
+def resource_strided_slice_assign(
+    op,
+    c,
+    ref,
+    begin: Host,
+    end: Host,
+    strides: Host,
+    value,
+    *,
+    begin_mask: int,
+    end_mask: int,
+    ellipsis_mask: int,
+    new_axis_mask: int,
+    shrink_axis_mask: int,
+):
+    masks = _Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
+    before, rank = held(c, ref), len(variable(c, ref).value.shape)
+    assign_to(c, ref, _updated(op, before, op.Shape(before), _plan(c, masks, rank, begin, end, strides), value))
 
 
 @read("StridedSliceGrad")
