@@ -263,7 +263,7 @@ def test_a_list_of_tensors_of_several_sizes_is_refused_by_name() -> None:
     def function(x: Any) -> Any:
         return tf.TensorArray(tf.float32, size=2, infer_shape=False).split(x, [1, 2]).read(1)
 
-    with pytest.raises(Unsupported, match="TensorListSplit.*different sizes"):
+    with pytest.raises(Unsupported, match=r"TensorListSplit.*different sizes"):
         hub_of(function, X)
 
 

@@ -86,8 +86,9 @@ def resource_strided_slice_assign(
     shrink_axis_mask: int,
 ):
     masks = _Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
-    before, rank = held(c, ref), len(variable(c, ref).value.shape)
-    assign_to(c, ref, _updated(op, before, op.Shape(before), _plan(c, masks, rank, begin, end, strides), value))
+    before = held(c, ref)
+    plan = _plan(c, masks, len(variable(c, ref).variable.value.shape), begin, end, strides)
+    assign_to(c, ref, _updated(op, before, op.Shape(before), plan, value))
 
 
 @read("StridedSliceGrad")
