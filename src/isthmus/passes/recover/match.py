@@ -127,6 +127,15 @@ def remove_unused(node: ir.Node) -> None:
         return
     given = [value.producer() for value in node.inputs if value is not None]
     graph_of(node).remove(node, safe=True)
+    _release(node)
     for before in given:
         if before is not None and before.graph is not None:
             remove_unused(before)
+
+
+def _release(node: ir.Node) -> None:
+    """Let what the bodies of a node that is gone take from outside be used no longer."""
+    for held in node.attributes.values():
+        for inner in held.as_graph().all_nodes() if held.type == ir.AttributeType.GRAPH else ():
+            for index in range(len(inner.inputs)):
+                inner.replace_input_with(index, None)

@@ -64,6 +64,8 @@ def recurrent(
         h0 = x.new_zeros([count, x.size(0 if batch_first else 1), hidden_size])
     flags = (list(parameters), bool(bias), num_layers, 0.0, False, bool(bidirectional), bool(batch_first))
     if kind == "LSTM":
-        return list(torch.lstm(x, (h0, h0 if c0 is None else c0), *flags)[:3])
+        made = torch.lstm(x, (h0, h0 if c0 is None else c0), *flags)
+        return [made[0], made[1], made[2]]
     function = {"GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}[kind]
-    return list(function(x, h0, *flags)[:2])
+    made = function(x, h0, *flags)
+    return [made[0], made[1]]
