@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from isthmus import roads
@@ -18,6 +18,9 @@ _TENSORFLOW_FORMATS = {
     "keras": "Keras archive",
     "keras.h5": "Keras HDF5",
     "keras.Model": "Keras model",
+    "tensorflow.Module": "TensorFlow module",
+    "tensorflow.function": "TensorFlow function",
+    "tensorflow.ConcreteFunction": "TensorFlow function",
     "tensorflow.GraphDef": "TensorFlow frozen graph",
     "tensorflow.MetaGraphDef": "TensorFlow meta graph and checkpoint",
 }
@@ -122,112 +125,21 @@ def _program_signature(program: Any) -> Signature:
 
 
 def _tensorflow(source: Source, options: Options) -> Summary:
-    if source.path is not None and source.path.is_dir():
-        from isthmus.opening.saved_models import proto_of
+    from isthmus.opening.described import describe, dtype_name
 
-        meta = proto_of(source.path).meta_graphs[0]
-        if meta.object_graph_def.nodes:
-            return _saved_model(source, meta, options)
-    import tensorflow as tf
-
-    from isthmus.opening.graphs import OpenedGraph
-    from isthmus.opening.source import open_source
-
-    value = str(source.path) if source.path is not None else source.value
-    opened = open_source(
-        value, signature=options.signature, custom=options.custom_objects, trust=options.trust_pickle
-    )
-    inputs = tuple(TensorSpec(i.name, _dtype_name(i.spec.dtype), i.dims) for i in opened.inputs)
-    if isinstance(opened, OpenedGraph):
-        nodes = opened.operations()
-        arrays = [_sized(stored.dtype, stored.shape) for stored in opened.variables.values()]
-        arrays += [_constant(node.node_def.attr["value"].tensor) for node in nodes if node.type == "Const"]
-        ops: Iterable[str] = (node.type for node in nodes)
-        outputs = opened.outputs
-    else:
-        layers = [] if opened.layers is None else opened.layers()
-        concrete = None if layers else opened.traced()[0]
-        weights = opened.weights(concrete).values()
-        arrays = [_sized(held.value.dtype, held.value.shape) for held in weights]
-        graph_ops = [] if concrete is None else concrete.graph.get_operations()
-        ops = (*layers, *(node.type for node in graph_ops))
-        returned = opened.returned if concrete is None else concrete.structured_outputs
-        outputs = () if returned is None else tuple(opened.outputs(returned))
+    found = describe(source.path if source.path is not None else source.value, options)
+    sizes = [(dtype, math.prod(shape)) for dtype, shape in found.weights]
     return Summary(
         source=source.label,
-        format=_TENSORFLOW_FORMATS.get(opened.kind, opened.kind),
-        signature=Signature(inputs, tuple(_output(name, leaf) for name, leaf in outputs)),
-        ops=_counted((op, 1) for op in ops),
-        parameters=sum(size for _, size, _ in arrays),
-        bytes=sum(nbytes for _, _, nbytes in arrays),
-        dtypes=_counted((dtype, size) for dtype, size, _ in arrays),
+        format=_TENSORFLOW_FORMATS.get(found.kind, found.kind),
+        signature=found.signature,
+        ops=_counted((op, 1) for op in found.ops),
+        parameters=sum(size for _, size in sizes),
+        bytes=sum(size * (dtype.size or 0) for dtype, size in sizes),
+        dtypes=_counted((dtype_name(dtype), size) for dtype, size in sizes),
         opset={},
-        producer=f"tensorflow {tf.__version__}",
-    )
-
-
-def _output(name: str, leaf: Any) -> TensorSpec:
-    return TensorSpec(name, _dtype_name(leaf.dtype), None if leaf.shape.rank is None else tuple(leaf.shape.as_list()))
-
-
-def _saved_model(source: Source, meta: Any, options: Options) -> Summary:
-    """A SavedModel by its proto alone: not even its variables are read."""
-    functions = [f for f in meta.graph_def.library.function if "traced_" not in f.signature.name]  # save and restore
-    nodes = [node for function in functions for node in function.node_def]
-    held = {o.variable.name: o.variable for o in meta.object_graph_def.nodes if o.WhichOneof("kind") == "variable"}
-    variables = [_variable(proto) for proto in held.values()]
-    variables += [_constant(node.attr["value"].tensor) for node in nodes if node.op == "Const"]
-    key = options.signature or "serving_default"
-    return Summary(
-        source=source.label,
-        format=_TENSORFLOW_FORMATS["saved_model"],
-        signature=_signature_def(meta.signature_def.get(key)),
-        ops=_counted((node.op, 1) for node in nodes),
-        parameters=sum(size for _, size, _ in variables),
-        bytes=sum(nbytes for _, _, nbytes in variables),
-        dtypes=_counted((dtype, size) for dtype, size, _ in variables),
-        opset={},
-        producer=f"tensorflow {meta.meta_info_def.tensorflow_version}",
-    )
-
-
-def _variable(proto: Any) -> tuple[str, int, int]:
-    return _sized(proto.dtype, [d.size for d in proto.shape.dim])
-
-
-def _constant(proto: Any) -> tuple[str, int, int]:
-    return _sized(proto.dtype, [d.size for d in proto.tensor_shape.dim])
-
-
-def _sized(dtype: Any, shape: Iterable[int]) -> tuple[str, int, int]:
-    """Name of the element type, elements, bytes."""
-    from tensorflow.python.framework import dtypes
-
-    known = dtypes.as_dtype(dtype)
-    size = math.prod(int(dim) for dim in shape)
-    return _dtype_name(known), size, size * (known.size or 0)
-
-
-def _dtype_name(dtype: Any) -> str:
-    return str(dtype.base_dtype.name)
-
-
-def _signature_def(proto: Any) -> Signature:
-    if proto is None:
-        return Signature((), ())
-    return Signature(_tensor_infos(proto.inputs), _tensor_infos(proto.outputs))
-
-
-def _tensor_infos(infos: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(
-            name,
-            _sized(info.dtype, [])[0],
-            None
-            if info.tensor_shape.unknown_rank
-            else tuple(d.size if d.size >= 0 else None for d in info.tensor_shape.dim),
-        )
-        for name, info in sorted(infos.items())
+        producer=found.producer,
+        signatures=found.signatures,
     )
 
 

@@ -170,7 +170,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Summary:
-    """The answer of ``inspect``."""
+    """The answer of ``inspect``. ``signatures``: what ``Options.signature`` may choose."""
 
     source: str
     format: str
@@ -181,6 +181,7 @@ class Summary:
     dtypes: Mapping[str, int]
     opset: Mapping[str, int]
     producer: str = ""
+    signatures: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return to_json(self)

@@ -61,7 +61,7 @@ class Opened:
     while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps nodes of the graph's
     functions, as ``function/node``, to the weights of another source that they hold. ``returned`` is what ``call``
     gives, of specs, where that is known beforehand. ``layers`` lists the classes of
-    the layers, where the source has any.
+    the layers, where the source has any. ``producer`` wrote the file.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Opened:
     returned: Any = None
     layers: Callable[[], list[str]] | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
+    producer: str = ""
     keeps: tuple[Any, ...] = ()
 
     def traced(self) -> tuple[Any, Scopes]:

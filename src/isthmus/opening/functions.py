@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from isthmus.errors import Unsupported, UsageError
 from isthmus.opening.function import Opened, Variable
-from isthmus.opening.names import distinct, leaves, no_signature, output_names
+from isthmus.opening.names import distinct, leaves, no_signature, output_names, signature_key
 from isthmus.opening.shapes import inputs_of, specs_of_inputs
 from isthmus.types import Blocker
 
@@ -90,7 +90,7 @@ def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | No
     label = type(module).__name__
     signatures = getattr(module, "signatures", None)
     signatures = signatures if isinstance(signatures, Mapping) else {}
-    key = signature or ("serving_default" if "serving_default" in signatures else "")
+    key = signature_key(signatures, signature)
     if key in signatures:
         return of_concrete(
             signatures[key], label, "tensorflow.Module", dynamic_shapes=dynamic_shapes, root=module, keeps=(module,)
@@ -100,7 +100,7 @@ def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | No
         key = "__call__"
     key = key or (next(iter(functions)) if len(functions) == 1 else "")
     if key not in functions and (inputs is None or not callable(module) or key):
-        raise no_signature(label, key, [*signatures, *functions])
+        raise no_signature(label, key, sorted(signatures), [name for name in functions if name not in signatures])
     function = functions[key] if key else tf.function(type(module).__call__.__get__(module), autograph=False)
     return of_function(function, inputs, dynamic_shapes, name=label, kind="tensorflow.Module", root=module)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Input, Table
-from isthmus.opening.names import distinct, no_signature
+from isthmus.opening.names import distinct, no_signature, signature_key
 from isthmus.opening.quiet import quiet
-from isthmus.opening.saved_models import SERVING, refuse_unknown_operators
+from isthmus.opening.saved_models import INITIALIZER, refuse_unknown_operators
 from isthmus.opening.shapes import inputs_of
 
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
@@ -48,7 +48,8 @@ class Stored:
 class OpenedGraph:
     """A graph of TensorFlow 1: its ports by name, and its variables by the names of the operations that hold them.
 
-    ``session`` opens one in which the variables and tables have their values.
+    ``session`` opens one in which the variables and tables have their values. ``signatures`` are what it may be
+    opened by, ``producer`` is what wrote it, where the file tells.
     """
 
     name: str
@@ -59,6 +60,8 @@ class OpenedGraph:
     outputs: tuple[tuple[str, tf.Tensor], ...]
     variables: Mapping[str, Stored]
     session: Callable[[], contextlib.AbstractContextManager[Any]] = field(repr=False)
+    signatures: tuple[str, ...] = ()
+    producer: str = ""
 
     def operations(self) -> list[tf.Operation]:
         """What the outputs need."""
@@ -137,7 +140,7 @@ def open_v1_saved_model(folder: Path, proto: Any, dynamic_shapes: Any, signature
 
     Raises errors.InvalidModel where its variables are missing, errors.UsageError for a signature that it lacks.
     """
-    meta = _tagged(proto, folder.name)
+    meta = tagged(proto, folder.name)
     tags = list(meta.meta_info_def.tags)
 
     @contextlib.contextmanager
@@ -162,14 +165,13 @@ def _of_meta(
 ) -> OpenedGraph:
     refuse_unknown_operators(meta.graph_def, name)
     graph = _imported(meta.graph_def, name)
-    key = signature or (SERVING if SERVING in meta.signature_def else "")
-    if not key and len(meta.signature_def) == 1:
-        key = next(iter(meta.signature_def))
+    signatures = [key for key in sorted(meta.signature_def) if key != INITIALIZER]
+    key = signature_key(signatures, signature)
     if key in meta.signature_def:
         chosen = meta.signature_def[key]
         inputs, outputs = _tensors(graph, chosen.inputs, name), _tensors(graph, chosen.outputs, name)
-    elif meta.signature_def and "->" not in key:
-        raise no_signature(name, key, sorted(meta.signature_def))
+    elif signatures and "->" not in key:
+        raise no_signature(name, key, signatures)
     else:
         inputs, outputs = _ports(graph, signature, name)
     variables = _variables(meta, graph, [tensor for _, tensor in outputs], prefix, name)
@@ -182,7 +184,9 @@ def _of_meta(
                 restore(opened)
             yield opened
 
-    return _opened(name, kind, graph, inputs, outputs, variables, session or restored_session, dynamic_shapes)
+    opened = _opened(name, kind, graph, inputs, outputs, variables, session or restored_session, dynamic_shapes)
+    version = meta.meta_info_def.tensorflow_version
+    return replace(opened, signatures=tuple(signatures), producer=f"tensorflow {version}" if version else "")
 
 
 def _opened(
@@ -334,7 +338,7 @@ def _ancestors(tensors: Iterable[tf.Tensor]) -> list[tf.Operation]:
     return sorted(found, key=lambda node: node.name)
 
 
-def _tagged(proto: Any, name: str) -> Any:
+def tagged(proto: Any, name: str) -> Any:
     """The graph to serve: the only one, or the one so tagged."""
     if len(proto.meta_graphs) == 1:
         return proto.meta_graphs[0]

@@ -53,6 +53,11 @@ def load_file(path: Path, custom: Sequence[str] = (), *, trust: bool = False) ->
         raise InvalidModel(f"Keras cannot load {path.name}: {_first(error)}") from error
 
 
+def producer_of(path: Path) -> str:
+    """The Keras that wrote a file, with its version. Raises InvalidModel as ``load_file`` does."""
+    return f"keras {_described(path)[1]}"
+
+
 def _described(path: Path) -> tuple[Mapping[str, Any], str]:
     """The configuration of the model in a file, and the version of Keras that wrote it."""
     if not h5py.is_hdf5(path):

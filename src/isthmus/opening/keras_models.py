@@ -36,16 +36,14 @@ def of_model(
     label = name or type(model).__name__
     _require_tensorflow(model, label)
     structure = _input_specs(model, label, inputs, dynamic_shapes)
-    flat = [leaf for _, leaf in leaves(structure)]
+    parts = structure if isinstance(structure, _Keywords) else {"": structure}
+    flat = [leaf for part in parts.values() for _, leaf in leaves(part)]
     names = distinct(_input_names(model, structure))
 
     def call(*tensors: tf.Tensor) -> Any:
         given = iter(tensors)
-        arguments = tf.nest.map_structure(lambda _: next(given), structure)
-        if isinstance(arguments, _Keywords):
-            first, *others = arguments.items()
-            return model(first[1], **dict(others), training=False)
-        return model(arguments, training=False)
+        first, *others = [(key, tf.nest.map_structure(lambda _: next(given), part)) for key, part in parts.items()]
+        return model(first[1], **dict(others), training=False)
 
     return Opened(
         name=label,
@@ -63,7 +61,7 @@ def of_model(
 
 
 class _Keywords(dict[str, Any]):
-    """Inputs that a model's ``call`` takes as arguments of their own, by name."""
+    """Inputs that a model's ``call`` takes as arguments of their own, by name and in its order."""
 
 
 def _require_tensorflow(model: Any, label: str) -> None:
@@ -116,11 +114,13 @@ def _argument(key: str, parameters: Sequence[str]) -> str:
 
 
 def _merged(arguments: Mapping[str, Any], parameters: Sequence[str]) -> Any:
-    """One argument as it is; several by name, the one that ``call`` takes first in front."""
+    """One argument as it is; several by name, in the order in which ``call`` takes them."""
     if len(arguments) == 1:
         return next(iter(arguments.values()))
     if parameters and parameters[0] in arguments:
-        return _Keywords(arguments)
+        if unknown := [name for name in arguments if name not in parameters]:
+            raise UsageError(f"the model takes {', '.join(parameters)}, and no {', '.join(unknown)}")
+        return _Keywords({name: arguments[name] for name in parameters if name in arguments})
     return dict(arguments)  # one argument that is a dict
 
 
@@ -139,7 +139,9 @@ def _spec(tensor: Any) -> tf.TensorSpec:
 
 
 def _input_names(model: Any, structure: Any) -> list[str]:
-    """Keys of dicts; elsewhere the names of the tensors, which are those of the input layers."""
+    """Arguments and keys of dicts; elsewhere the names of the tensors, which are those of the input layers."""
+    if isinstance(structure, _Keywords):
+        return [f"{key}.{path}" if path else key for key, part in structure.items() for path, _ in leaves(part)]
     if isinstance(structure, Mapping):
         return [path for path, _ in leaves(structure)]
     first = next(iter(_parameters(model)), "input")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from isthmus.errors import UsageError
 from isthmus.types import Dim
+
+SERVING = "serving_default"
 
 _COUNTED = re.compile(r"(.*?)(\d+)\Z")
 _PLANES = {4: ("height", "width"), 5: ("depth", "height", "width")}
@@ -45,19 +47,38 @@ def distinct(names: Iterable[str]) -> list[str]:
     return found
 
 
+def ranked(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """``names`` in the given order; where that is of other names, sorted, numbers by their value."""
+    listed = list(names)
+    return list(order) if set(order) == set(listed) else sorted(listed, key=counted)
+
+
 def counted(name: str) -> tuple[str, int]:
     """A key that sorts ``output_10`` behind ``output_2``."""
     match = _COUNTED.match(name)
     return (match[1], int(match[2])) if match else (name, -1)
 
 
-def no_signature(model: str, key: str | None, offered: Sequence[str]) -> UsageError:
+def signature_key(signatures: Collection[str], asked: str | None) -> str:
+    """The signature to open: as asked, else ``serving_default``, else the only one; empty where nothing tells."""
+    if asked:
+        return asked
+    if SERVING in signatures:
+        return SERVING
+    return next(iter(signatures)) if len(signatures) == 1 else ""
+
+
+def no_signature(model: str, key: str, signatures: Sequence[str], functions: Sequence[str] = ()) -> UsageError:
     """The error that names what can be chosen."""
-    told = f"{model} has no signature {key!r}" if key else f"{model} has no signature"
+    offered = [f"signatures {', '.join(signatures)}"] if signatures else []
+    offered += [f"functions {', '.join(functions)}"] if functions else []
+    if key:
+        told = f"{model} has no signature {key!r}"
+    else:
+        told = f"{model} has no {SERVING}" if signatures else f"{model} has no signature"
     if not offered:
         return UsageError(f"{told}, and no function at all")
-    what = "it has" if key else "but functions:"
-    return UsageError(f"{told}; {what} {', '.join(offered)}", hint="choose with --signature")
+    return UsageError(f"{told}; it has {' and '.join(offered)}", hint="choose one with --signature")
 
 
 def dims_of(name: str, shape: Sequence[int | None] | None, *, alone: bool) -> tuple[Dim, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from tensorflow.python.framework import op_def_registry
 from isthmus.errors import InvalidModel, Unsupported
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.functions import of_function, weights_of
-from isthmus.opening.names import counted, no_signature
+from isthmus.opening.names import no_signature, ranked, signature_key
 from isthmus.opening.quiet import quiet
 from isthmus.opening.record import Record, record_of
 from isthmus.opening.shapes import inputs_of
 from isthmus.types import Blocker
 
-SERVING = "serving_default"
+INITIALIZER = "__saved_model_init_op"
+"""Among the signatures of a proto, but none: it fills tables."""
 
 
 def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened:
@@ -37,14 +38,13 @@ def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: 
     except (OSError, ValueError, KeyError, AttributeError, DecodeError, tf.errors.OpError) as error:
         raise InvalidModel(f"TensorFlow cannot load {folder.name}: {_first(error)}") from error
     record = record_of(folder)
-    key = signature or (SERVING if SERVING in model.signatures else "")
-    if not key and len(model.signatures) == 1:
-        key = next(iter(model.signatures))
+    key = signature_key(model.signatures, signature)
     if key in model.signatures:
         return _of_signature(model, key, folder.name, record, dynamic_shapes)
     functions = dict(_functions(model))
     if key not in functions:
-        raise no_signature(folder.name, key, [*model.signatures, *functions])
+        signatures = sorted(model.signatures)
+        raise no_signature(folder.name, key, signatures, [name for name in functions if name not in signatures])
     return of_function(functions[key], inputs, dynamic_shapes, name=folder.name, kind="saved_model", root=model)
 
 
@@ -78,6 +78,16 @@ def refuse_unknown_operators(graph_def: Any, name: str) -> None:
         raise Unsupported(f"{name} uses operations that cannot be carried", blockers)
 
 
+def functions_of_proto(meta: Any) -> list[str]:
+    """The functions that a SavedModel's object holds and that were traced, by name."""
+    nodes = meta.object_graph_def.nodes
+    return sorted(
+        child.local_name
+        for child in nodes[0].children
+        if nodes[child.node_id].function.concrete_functions and _is_public(child.local_name)
+    )
+
+
 def nodes_of(graph_def: Any) -> Iterator[Any]:
     """Every NodeDef of a graph and its functions."""
     yield from graph_def.node
@@ -91,7 +101,8 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
     words = list(concrete._arg_keywords)
     mine = {word: own for own, word in record.keywords.items() if word in specs}
     named = [(mine.get(word, word), specs[word]) for word in words]
-    order = _ranked((own for own, _ in named), record.inputs)
+    names = [own for own, _ in named]
+    order = [names.index(own) for own in ranked(names, record.inputs)]
     inputs = inputs_of([named[i] for i in order], dynamic_shapes)
     keywords = [words[i] for i in order]
 
@@ -99,8 +110,7 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
         return concrete(**dict(zip(keywords, tensors, strict=True)))
 
     def outputs(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        names = sorted(result)
-        return [(names[i], result[names[i]]) for i in _ranked(names, record.outputs)]
+        return [(own, result[own]) for own in ranked(result, record.outputs)]
 
     return Opened(
         name=name,
@@ -133,21 +143,16 @@ def _recorded(weights: Mapping[int, Variable], model: Any, record: Record) -> Ma
     return renamed
 
 
-def _ranked(names: Iterable[str], order: tuple[str, ...]) -> list[int]:
-    """Places of ``names`` as ``order`` has them; without one, sorted, numbers by their value."""
-    listed = list(names)
-    if set(order) == set(listed):
-        return [listed.index(name) for name in order]
-    return sorted(range(len(listed)), key=lambda i: counted(listed[i]))
-
-
 def _functions(model: Any) -> Iterator[tuple[str, Any]]:
     """The functions that a loaded model holds, by name."""
-    names = ["__call__", *sorted(name for name in vars(model) if not name.startswith("_"))]
-    for name in names:
+    for name in sorted({"__call__", *filter(_is_public, vars(model))}):
         found: Any = getattr(model, name, None)
         if getattr(found, "concrete_functions", None):
             yield name, found
+
+
+def _is_public(name: str) -> bool:
+    return name == "__call__" or not name.startswith("_")
 
 
 def _first(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Opened
 from isthmus.opening.functions import of_concrete, of_function, of_module
 from isthmus.opening.graphs import OpenedGraph, open_frozen, open_meta_graph, open_v1_saved_model
-from isthmus.opening.keras_files import load_file
+from isthmus.opening.keras_files import load_file, producer_of
 from isthmus.opening.keras_models import is_keras, of_model
 from isthmus.opening.saved_models import open_saved_model, proto_of, refuse_unknown_operators
 
@@ -60,9 +61,9 @@ def _from_path(
             return open_meta_graph(path, dynamic_shapes, signature)
         case ".keras" | ".h5" | ".hdf5":
             model = load_file(path, custom, trust=trust)
-            return of_model(
-                model, inputs, dynamic_shapes, name=path.name, kind="keras" if path.suffix == ".keras" else "keras.h5"
-            )
+            kind = "keras" if path.suffix.lower() == ".keras" else "keras.h5"
+            opened = of_model(model, inputs, dynamic_shapes, name=path.name, kind=kind)
+            return replace(opened, producer=producer_of(path))
     raise InvalidModel(f"{path.name} is of no format of TensorFlow")
 
 

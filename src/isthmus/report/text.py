@@ -125,6 +125,7 @@ def _summary(summary: Summary, verbose: bool) -> list[RenderableType]:
         f"{summary.parameters:,} parameters, {_size(summary.bytes)}" + _in_brackets(_counts(summary.dtypes)),
         f"opset {opsets}" if opsets else "",
         f"made by {summary.producer}" if summary.producer else "",
+        f"signatures: {', '.join(summary.signatures)}" if len(summary.signatures) > 1 else "",
     ]
     total = sum(summary.ops.values())
     return [
