@@ -4,7 +4,7 @@
                                     [--form recorded|eager|exported|program|source …] [--only REGEX] [-v]
 
 *recorded*: what the writer makes. *eager*: its lowerings called on tensors. *exported*: the PyTorch module through
-``torch.export``. *program*, *source*: what is written of it to a ``.pt2``, with its free dimensions, and to a ``.py``.
+``torch.export``. *program*, *source*: what is written to a ``.pt2``, with its free dimensions, and to a ``.py``.
 A refusal by name is honest; a wrong answer or a crash is a defect.
 """
 
