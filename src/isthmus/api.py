@@ -16,7 +16,7 @@ from isthmus.errors import UsageError
 from isthmus.hub.io import relocate
 from isthmus.hub.model import Hub, op_counts
 from isthmus.shapes import Shapes, example, free_axes
-from isthmus.source import Source, recognise, target_kind, written_source
+from isthmus.source import Source, judged, recognise, target_kind
 from isthmus.types import (
     Artifact,
     Conversion,
@@ -65,7 +65,7 @@ def convert(
 def verify(reference: Any, candidate: Any, *, inputs: Any = None, options: Options | None = None) -> Verdict:
     """Judge ``candidate`` against ``reference`` on the same inputs. Truthy where every output agrees.
 
-    Either is whatever ``convert`` takes as a source, and SavedModels besides.
+    Either is whatever ``convert`` takes as a source, or Python source that Isthmus wrote, which is run.
     """
     return run_verification(reference, candidate, inputs=inputs, options=options)
 
@@ -125,7 +125,7 @@ def run_conversion(
         verdict = None
         if options.verify and path is not None:
             progress("judging the result against its source")
-            verdict = _judge(origin, written_source(path, kind), hub, inputs, options)
+            verdict = _judge(origin, judged(path), hub, inputs, options)
         label = place.name if place is not None else None
         artifact = Artifact(kind, label, hub.signature, files)
         report = _report(origin, hub, written, artifact, verdict, options)
@@ -151,9 +151,10 @@ def run_verification(
     from isthmus.verify.judge import judge
 
     options = options or Options()
-    first, second = recognise(reference), recognise(candidate)
+    first, second = judged(reference), judged(candidate)
     for side in (first, second):
         roads.require_judge(side.kind)
+        judging.require_safe(side, options)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
         one = judging.runner(first, None, inputs=inputs, options=options, scratch=scratch)

@@ -51,6 +51,17 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
     return _live_tensorflow(source, inputs, options)
 
 
+def require_safe(source: Source, options: Options) -> None:
+    """Refuse what torch would unpickle out of an exported program, unless it is trusted.
+
+    Raises errors.UnsafeInput, errors.InvalidModel.
+    """
+    if source.kind == "torch" and source.path is not None and not options.trust_pickle:
+        from isthmus.readers.torch.sources import require_safe_program
+
+        require_safe_program(source.path)
+
+
 def feeds(origin: Source, hub: Hub, inputs: Any, options: Options) -> Feeds:
     """What a conversion's source and result are fed: the user's inputs first, then seeded ones."""
     if inputs is not None and _is_live_torch(origin):

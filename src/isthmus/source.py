@@ -92,9 +92,14 @@ def recognise(source: Any) -> Source:
     )
 
 
-def written_source(path: Path, kind: Kind) -> Source:
-    """What was just written. The judge runs Python source only where Isthmus wrote it: ``recognise`` knows none."""
-    return Source(path, "torch", path=path) if kind == "python" else recognise(path)
+def judged(source: Any) -> Source:
+    """Tell what a side of a judgement is: all that ``recognise`` knows, and Python source that Isthmus wrote.
+
+    The latter can be run, which is all that the judge does, and not be read.
+    """
+    if isinstance(source, (str, Path)) and (path := Path(source)).suffix == ".py" and path.is_file():
+        return Source(path, "torch", path=path)
+    return recognise(source)
 
 
 def target_kind(target: Path | None, to: str | None) -> Kind:
@@ -163,6 +168,10 @@ def _from_path(path: Path) -> Source:
     if path.stat().st_size == 0:
         raise InvalidModel(f"{path}: the file is empty")
     kind = _BY_SUFFIX.get(path.suffix.lower())
+    if path.suffix == ".py":
+        raise UsageError(
+            f"{path.name}: Python source is not read as a file", hint=f"name its function: {path.stem}:load_model"
+        )
     if kind is None:
         raise UsageError(
             f"{path}: {path.suffix or 'no suffix'} tells no format", hint=f"known: {', '.join(sorted(_BY_SUFFIX))}"

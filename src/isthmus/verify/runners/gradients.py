@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isthmus.errors import InvalidModel
 from isthmus.types import StoredWeight
 from isthmus.verify.runners.codec import Array, Value
-
-ORIGINS = "isthmus.json"
-"""Where a ``.pt2`` and the ``.safetensors`` beside a ``.py`` tell, as JSON, how weights were made of the source's."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +48,6 @@ class Origin:
         if self.perm is not None:
             array = array.transpose(np.argsort(self.perm))
         return array if self.shape is None else array.reshape(self.shape)
-
-
-def stored_from(text: str | bytes, path: Path) -> dict[str, StoredWeight]:
-    """How weights were made of the source's, by state-dict key, out of the text that a writer left in its file.
-
-    Raises ``InvalidModel`` where it is something else.
-    """
-    if not text:
-        return {}
-    try:
-        told = [StoredWeight(**entry) for entry in json.loads(text)]
-        return {stored.key: stored for stored in told}
-    except (ValueError, TypeError) as error:
-        raise InvalidModel(f"{path.name}: its record of weights is damaged ({error})") from error
 
 
 def of_torch(

@@ -33,6 +33,7 @@ _QUIET = {
     "KERAS_BACKEND": "tensorflow",
     "PYTHONIOENCODING": "utf-8",
     "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",  # nothing is left beside a model that is source
 }
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from isthmus.errors import InvalidModel, UnsafeInput, UsageError
+from isthmus.errors import UsageError
 from isthmus.types import CARRIED_BY_TORCH, Signature, StoredWeight, TensorSpec
 from isthmus.verify.runners import codec, gradients
 from isthmus.verify.runners.codec import Array, Value
-from isthmus.verify.runners.gradients import ORIGINS, Gradients, stored_from
+from isthmus.verify.runners.gradients import Gradients
 from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
+from isthmus.verify.runners.torch_files import from_factory, from_file
 
 SLOW_PATH = "fast path off"
 """The variant of torch's attention that computes what the graph says, without the fused inference kernel."""
@@ -31,29 +28,21 @@ _NEED = "a PyTorch model is judged by running it there"
 def load(source: str, options: Mapping[str, Any]) -> Loaded:
     """Load a ``.pt2``, a TorchScript ``.pt``, a ``package.module:factory`` or source of Isthmus' own, in eval mode.
 
-    ``options``: ``signature`` (plain JSON) names the leaves of the inputs and outputs in their order;
-    ``in_spec`` is the serialised pytree of ``(args, kwargs)`` where inputs are nested;
+    ``options``: ``signature`` (plain JSON) names the leaves of the inputs and outputs in their order, which files of
+    Isthmus' own tell themselves; ``in_spec`` is the serialised pytree of ``(args, kwargs)`` where inputs are nested;
     ``weights`` is a state dict's file for a factory; ``trust_pickle`` allows one that runs code.
     """
     torch = require("torch", _NEED)
     plain = options.get("signature")
     signature = signature_from(plain) if plain else None
     if ":" in source and not Path(source).exists():
-        module = _from_factory(torch, source, options.get("weights"), bool(options.get("trust_pickle")))
+        module = from_factory(torch, source, options.get("weights"), bool(options.get("trust_pickle")))
         return _Program(torch, module, signature, options.get("in_spec"))
-    if not Path(source).is_file():
-        raise InvalidModel(f"{source} is not a file, nor a package.module:factory")
-    if source.endswith(".py"):
-        return _Program(torch, _from_source(Path(source)), signature, None, _beside(Path(source)))
-    kind = _archive_kind(Path(source))
-    try:
-        if kind == "torchscript":
-            return _Program(torch, torch.jit.load(source, map_location="cpu").eval(), signature, None)
-        told = {ORIGINS: ""}
-        exported = torch.export.load(source, extra_files=told)
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise InvalidModel(f"torch cannot load {Path(source).name}: {error}") from error
-    return _Exported(torch, exported, signature, stored_from(told[ORIGINS], Path(source)))
+    thing, told = from_file(torch, Path(source))
+    signature = signature or told.signature
+    if isinstance(thing, torch.export.ExportedProgram):
+        return _Exported(torch, thing, signature, told.stored)
+    return _Program(torch, thing, signature, None, told.stored)
 
 
 def live_module(
@@ -310,76 +299,3 @@ def _parameters(torch: Any, module: Any) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     forward = inspect.signature(module.forward)
     return tuple(p.name for p in forward.parameters.values() if p.kind in kinds and p.default is p.empty)
-
-
-def _archive_kind(path: Path) -> str:
-    """``torchscript`` or ``exported``, by what the zip holds. Weights and whole pickled modules are neither."""
-    if not zipfile.is_zipfile(path):
-        raise InvalidModel(
-            f"{path.name} is neither an exported program nor TorchScript: it is no zip archive",
-            hint="save the model with torch.export.save, or name a package.module:factory with --weights",
-        )
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    # Every writer puts all entries into one folder named after the file.
-    inner = {name.partition("/")[2] or name for name in names}
-    if "archive_format" in inner or "serialized_exported_program.json" in {*inner, *names}:
-        return "exported"
-    if "constants.pkl" in inner:
-        return "torchscript"
-    raise InvalidModel(
-        f"{path.name} holds weights or a pickled module, not a model that runs by itself",
-        hint="name a package.module:factory as the model and pass this file as --weights",
-    )
-
-
-def _from_source(path: Path) -> Any:
-    """The model of a file that Isthmus wrote: what anybody who imports it gets."""
-    spec = importlib.util.spec_from_file_location("isthmus_written", path)
-    if spec is None or spec.loader is None:
-        raise InvalidModel(f"{path.name} is no Python source")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.load_model()
-
-
-def _beside(path: Path) -> Mapping[str, StoredWeight]:
-    """What the weights beside a written source tell of how they were made."""
-    weights = path.with_suffix(".safetensors")
-    safetensors = require("safetensors", "the weights are in that format")
-    with safetensors.safe_open(weights, framework="pt") as file:
-        return stored_from((file.metadata() or {}).get(ORIGINS, ""), weights)
-
-
-def _from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:
-    module_name, _, attribute = source.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise UsageError(f"there is no module {module_name!r}", hint="is its folder on PYTHONPATH?") from error
-    except AttributeError as error:
-        raise UsageError(f"{module_name} has no {attribute!r}") from error
-    module = factory()
-    if not isinstance(module, torch.nn.Module):
-        raise UsageError(f"{source} returned a {type(module).__name__}, not an nn.Module")
-    if weights is not None:
-        _load_weights(torch, module, weights, trust_pickle)
-    return module.eval()
-
-
-def _load_weights(torch: Any, module: Any, weights: str, trust_pickle: bool) -> None:
-    if weights.endswith(".safetensors"):
-        state = require("safetensors.torch", "the weights are in that format").load_file(weights)
-    else:
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=not trust_pickle)
-        except UnpicklingError as error:
-            raise UnsafeInput(
-                f"{Path(weights).name} would run code on loading", hint="allow it with --trust-pickle"
-            ) from error
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise UsageError(f"{Path(weights).name} does not fit the model: {error}") from error

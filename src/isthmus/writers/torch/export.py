@@ -62,7 +62,7 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
         return recorded
     program, notes = exported(recorded)
     with _quiet():
-        told = origins(recorded.weights)
+        told = origins(recorded)
         torch.export.save(program, path, extra_files={ORIGINS: told})
     return Recorded(recorded.hub.with_(notes=(*recorded.hub.notes, *notes)), recorded.module, recorded.stored)
 

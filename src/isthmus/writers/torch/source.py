@@ -67,7 +67,7 @@ def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> No
         if tensor.untyped_storage().data_ptr() in held:  # the format refuses two names for one piece of memory
             tensors[name] = tensor.clone()
         held.add(tensor.untyped_storage().data_ptr())
-    told = origins(recorded.weights)
+    told = origins(recorded)
     save_file(tensors, path, metadata={"format": "pt", ORIGINS: told})
 
 
