@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import tensorflow as tf
 from isthmus.opening.function import Opened
 from isthmus.opening.graphs import OpenedGraph, tagged
 from isthmus.opening.names import dims_of, no_signature, ranked, signature_key
+from isthmus.opening.operators import INITIALIZER, needed
 from isthmus.opening.record import record_of
-from isthmus.opening.saved_models import INITIALIZER, functions_of_proto, proto_of
+from isthmus.opening.saved_models import functions_of_proto, proto_of
 from isthmus.opening.source import open_source
 from isthmus.types import Dim, Options, Signature, TensorSpec
 
@@ -133,7 +134,7 @@ def _saved_model(folder: Path, asked: str | None) -> Description | None:
     if not key:
         return _undecided(meta, (*signatures, *functions))
     chosen = meta.signature_def[key]
-    outermost, inner = _needed(meta.graph_def, chosen.outputs.values())
+    outermost, inner = needed(meta.graph_def, [info.name for info in chosen.outputs.values()])
     variables = [
         (tf.as_dtype(node.attr["dtype"].type), tuple(d.size for d in node.attr["shape"].shape.dim))
         for node in outermost
@@ -188,40 +189,3 @@ def _chosen(folder: Path, chosen: Any) -> Signature:
 def _declared(info: Any) -> tuple[int | None, ...] | None:
     shape = info.tensor_shape
     return None if shape.unknown_rank else tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
-
-
-def _needed(graph_def: Any, wanted: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-    """What the tensors need: nodes of the outermost graph, and those of the functions that it calls, each once."""
-    nodes = {node.name: node for node in graph_def.node}
-    functions = {function.signature.name: function for function in graph_def.library.function}
-    outermost = _closure((info.name for info in wanted), nodes)
-    inner: list[Any] = []
-    seen: set[str] = set()
-    pending = list(outermost)
-    while pending:
-        for name in _called(pending.pop(), functions):
-            if name not in seen:
-                seen.add(name)
-                inner += functions[name].node_def
-                pending += functions[name].node_def
-    return outermost, inner
-
-
-def _closure(tensors: Iterable[str], nodes: Mapping[str, Any]) -> list[Any]:
-    found: dict[str, Any] = {}
-    pending = list(tensors)
-    while pending:
-        name = pending.pop().removeprefix("^").partition(":")[0]
-        if name in nodes and name not in found:
-            found[name] = nodes[name]
-            pending += nodes[name].input
-    return list(found.values())
-
-
-def _called(node: Any, functions: Mapping[str, Any]) -> Iterator[str]:
-    if node.op in functions:
-        yield node.op
-    for attribute in node.attr.values():
-        for function in (attribute.func, *attribute.list.func):
-            if function.name in functions:
-                yield function.name

@@ -14,13 +14,16 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Input, Table
 from isthmus.opening.names import distinct, no_signature, signature_key
+from isthmus.opening.operators import INITIALIZER, check_assets, refuse_files, refuse_files_of, refuse_unknown
 from isthmus.opening.quiet import quiet
-from isthmus.opening.saved_models import INITIALIZER, refuse_unknown_operators
 from isthmus.opening.shapes import inputs_of
 
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 _TABLES = ("HashTableV2", "HashTable", "MutableHashTableV2", "MutableHashTable")
 _NO_RESULTS = frozenset({"Const", "Placeholder", "NoOp", "Assert", "PlaceholderWithDefault", "Print", *_VARIABLES})
+
+
+Session = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,11 @@ class Stored:
         return tuple(self.reader.get_variable_to_shape_map()[self.key])
 
     def numpy(self) -> Any:
-        return self.reader.get_tensor(self.key)
+        """Its value. Raises errors.InvalidModel where the checkpoint's data are missing or cut off."""
+        try:
+            return self.reader.get_tensor(self.key)
+        except (tf.errors.OpError, LookupError, RuntimeError) as error:
+            raise InvalidModel(f"variable {self.key!r} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class OpenedGraph:
     input_tensors: tuple[tf.Tensor, ...]
     outputs: tuple[tuple[str, tf.Tensor], ...]
     variables: Mapping[str, Stored]
-    session: Callable[[], contextlib.AbstractContextManager[Any]] = field(repr=False)
+    session: Session = field(repr=False)
     signatures: tuple[str, ...] = ()
     producer: str = ""
 
@@ -90,8 +97,17 @@ def _entries(session: Any, name: str) -> Table | None:
         return None
 
 
-def open_frozen(path: Path, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
-    """A GraphDef in a file: its Placeholders are the inputs, what nothing reads the outputs, unless ``signature``,
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of a graph: shapes, the signature, whether it may touch files."""
+
+    dynamic_shapes: Any = None
+    signature: str | None = None
+    trust: bool = False
+
+
+def open_frozen(path: Path, asked: Asked) -> OpenedGraph:
+    """A GraphDef in a file: its Placeholders are the inputs, what nothing reads the outputs, unless the signature,
     as ``x:0,y:0->z:0``, names them.
 
     Raises errors.InvalidModel where it is none, errors.UsageError for names that it has not.
@@ -103,19 +119,21 @@ def open_frozen(path: Path, dynamic_shapes: Any, signature: str | None) -> Opene
         raise InvalidModel(f"{path.name} is no graph of TensorFlow, or cut off: {error}") from error
     if not proto.node:
         raise InvalidModel(f"{path.name} holds no graph", hint="a SavedModel is opened by its folder")
-    refuse_unknown_operators(proto, path.name)
+    refuse_unknown(proto, path.name)
     graph = _imported(proto, path.name)
-    inputs, outputs = _ports(graph, signature, path.name)
+    inputs, outputs = _ports(graph, asked.signature, path.name)
+    if not asked.trust:
+        refuse_files(proto, path.name, [tensor.name for _, tensor in outputs])
 
     @contextlib.contextmanager
     def session() -> Iterator[Any]:
         with tf.compat.v1.Session(graph=_imported(proto, path.name)) as opened:
             yield opened
 
-    return _opened(path.name, "tensorflow.GraphDef", graph, inputs, outputs, {}, session, dynamic_shapes)
+    return _opened(path.name, "tensorflow.GraphDef", graph, inputs, outputs, {}, session, asked.dynamic_shapes)
 
 
-def open_meta_graph(path: Path, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
+def open_meta_graph(path: Path, asked: Asked) -> OpenedGraph:
     """A ``.meta`` file and the checkpoint beside it. Ports as in :func:`open_frozen`, or those of its signature."""
     meta = tf.compat.v1.MetaGraphDef()
     try:
@@ -126,22 +144,27 @@ def open_meta_graph(path: Path, dynamic_shapes: Any, signature: str | None) -> O
         raise InvalidModel(f"{path.name} holds no graph")
     prefix = path.with_suffix("")
 
-    def restored(session: Any) -> None:
-        if meta.HasField("saver_def"):
-            tf.compat.v1.train.Saver(saver_def=meta.saver_def).restore(session, str(prefix))
-        for name in meta.collection_def["table_initializer"].node_list.value:
-            session.run(session.graph.get_operation_by_name(name))
+    @contextlib.contextmanager
+    def session() -> Iterator[Any]:
+        with tf.compat.v1.Session(graph=_imported(meta.graph_def, path.name)) as opened, quiet():
+            with opened.graph.as_default():
+                if meta.HasField("saver_def"):
+                    tf.compat.v1.train.Saver(saver_def=meta.saver_def).restore(opened, str(prefix))
+            for name in meta.collection_def["table_initializer"].node_list.value:
+                opened.run(opened.graph.get_operation_by_name(name))
+            yield opened
 
-    return _of_meta(meta, prefix, path.name, "tensorflow.MetaGraphDef", dynamic_shapes, signature, restored)
+    return _of_meta(meta, prefix, path.name, "tensorflow.MetaGraphDef", asked, session)
 
 
-def open_v1_saved_model(folder: Path, proto: Any, dynamic_shapes: Any, signature: str | None) -> OpenedGraph:
+def open_v1_saved_model(folder: Path, proto: Any, asked: Asked) -> OpenedGraph:
     """A SavedModel that TensorFlow 1 wrote, by one of its signatures.
 
     Raises errors.InvalidModel where its variables are missing, errors.UsageError for a signature that it lacks.
     """
     meta = tagged(proto, folder.name)
     tags = list(meta.meta_info_def.tags)
+    check_assets(folder, meta)
 
     @contextlib.contextmanager
     def session() -> Iterator[Any]:
@@ -149,42 +172,25 @@ def open_v1_saved_model(folder: Path, proto: Any, dynamic_shapes: Any, signature
             tf.compat.v1.saved_model.loader.load(opened, tags, str(folder))
             yield opened
 
-    prefix = folder / "variables" / "variables"
-    return _of_meta(meta, prefix, folder.name, "saved_model", dynamic_shapes, signature, None, session)
+    return _of_meta(meta, folder / "variables" / "variables", folder.name, "saved_model", asked, session)
 
 
-def _of_meta(
-    meta: Any,
-    prefix: Path,
-    name: str,
-    kind: str,
-    dynamic_shapes: Any,
-    signature: str | None,
-    restore: Callable[[Any], None] | None,
-    session: Callable[[], contextlib.AbstractContextManager[Any]] | None = None,
-) -> OpenedGraph:
-    refuse_unknown_operators(meta.graph_def, name)
+def _of_meta(meta: Any, prefix: Path, name: str, kind: str, asked: Asked, session: Session) -> OpenedGraph:
+    refuse_unknown(meta.graph_def, name)
     graph = _imported(meta.graph_def, name)
     signatures = [key for key in sorted(meta.signature_def) if key != INITIALIZER]
-    key = signature_key(signatures, signature)
-    if key in meta.signature_def:
+    key = signature_key(signatures, asked.signature)
+    if key in signatures:
         chosen = meta.signature_def[key]
         inputs, outputs = _tensors(graph, chosen.inputs, name), _tensors(graph, chosen.outputs, name)
     elif signatures and "->" not in key:
         raise no_signature(name, key, signatures)
     else:
-        inputs, outputs = _ports(graph, signature, name)
+        inputs, outputs = _ports(graph, asked.signature, name)
+    if not asked.trust:
+        refuse_files_of(meta, name, [tensor.name for _, tensor in outputs])
     variables = _variables(meta, graph, [tensor for _, tensor in outputs], prefix, name)
-
-    @contextlib.contextmanager
-    def restored_session() -> Iterator[Any]:
-        with tf.compat.v1.Session(graph=_imported(meta.graph_def, name)) as opened, quiet():
-            with opened.graph.as_default():
-                assert restore is not None
-                restore(opened)
-            yield opened
-
-    opened = _opened(name, kind, graph, inputs, outputs, variables, session or restored_session, dynamic_shapes)
+    opened = _opened(name, kind, graph, inputs, outputs, variables, session, asked.dynamic_shapes)
     version = meta.meta_info_def.tensorflow_version
     return replace(opened, signatures=tuple(signatures), producer=f"tensorflow {version}" if version else "")
 
@@ -196,7 +202,7 @@ def _opened(
     inputs: Sequence[tuple[str, tf.Tensor]],
     outputs: Sequence[tuple[str, tf.Tensor]],
     variables: Mapping[str, Stored],
-    session: Callable[[], contextlib.AbstractContextManager[Any]],
+    session: Session,
     dynamic_shapes: Any,
 ) -> OpenedGraph:
     specs = [(key, tf.TensorSpec(tensor.shape, tensor.dtype, key.replace(":", "_"))) for key, tensor in inputs]

@@ -52,7 +52,7 @@ def of_model(
         inputs=inputs_of(list(zip(names, flat, strict=True)), dynamic_shapes),
         call=call,
         outputs=lambda result: _named_outputs(model, result),
-        weights=lambda concrete: {**weights_of(concrete), **_weights(model)},
+        weights=lambda concrete: {**({} if concrete is None else weights_of(concrete)), **_weights(model)},
         tracing=lambda: _recorded_scopes(model),
         returned=_output_specs(model),
         layers=lambda: [type(layer).__name__ for layer in _layers(model) if _is_leaf(layer)],

@@ -10,19 +10,14 @@ import tensorflow as tf
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 
-from isthmus.errors import InvalidModel, Unsupported
+from isthmus.errors import InvalidModel
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.functions import of_function, weights_of
 from isthmus.opening.names import no_signature, ranked, signature_key
 from isthmus.opening.quiet import quiet
 from isthmus.opening.record import Record, record_of
 from isthmus.opening.shapes import inputs_of
-from isthmus.types import Blocker
-
-INITIALIZER = "__saved_model_init_op"
-"""Among the signatures of a proto, but none: it fills tables."""
 
 
 def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened:
@@ -35,7 +30,7 @@ def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: 
     try:
         with quiet():
             model = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, KeyError, AttributeError, DecodeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, RuntimeError, DecodeError, tf.errors.OpError) as error:
         raise InvalidModel(f"TensorFlow cannot load {folder.name}: {_first(error)}") from error
     record = record_of(folder)
     key = signature_key(model.signatures, signature)
@@ -63,21 +58,6 @@ def proto_of(folder: Path) -> Any:
     return proto
 
 
-def refuse_unknown_operators(graph_def: Any, name: str) -> None:
-    """Raise errors.Unsupported with every operator that this TensorFlow has not: Flex, TPU and custom libraries."""
-    own = {function.signature.name for function in graph_def.library.function}
-    counts: dict[str, int] = {}
-    for node in nodes_of(graph_def):
-        if node.op not in own and op_def_registry.get(node.op) is None:
-            counts[node.op] = counts.get(node.op, 0) + 1
-    blockers = [
-        Blocker(op, "TensorFlow itself has no such operator: it comes from a library of its own", count=count)
-        for op, count in sorted(counts.items())
-    ]
-    if blockers:
-        raise Unsupported(f"{name} uses operations that cannot be carried", blockers)
-
-
 def functions_of_proto(meta: Any) -> list[str]:
     """The functions that a SavedModel's object holds and that were traced, by name."""
     nodes = meta.object_graph_def.nodes
@@ -86,13 +66,6 @@ def functions_of_proto(meta: Any) -> list[str]:
         for child in nodes[0].children
         if nodes[child.node_id].function.concrete_functions and _is_public(child.local_name)
     )
-
-
-def nodes_of(graph_def: Any) -> Iterator[Any]:
-    """Every NodeDef of a graph and its functions."""
-    yield from graph_def.node
-    for function in graph_def.library.function:
-        yield from function.node_def
 
 
 def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shapes: Any) -> Opened:

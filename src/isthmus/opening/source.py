@@ -12,10 +12,11 @@ import tensorflow as tf
 from isthmus.errors import InvalidModel, UsageError
 from isthmus.opening.function import Opened
 from isthmus.opening.functions import of_concrete, of_function, of_module
-from isthmus.opening.graphs import OpenedGraph, open_frozen, open_meta_graph, open_v1_saved_model
+from isthmus.opening.graphs import Asked, OpenedGraph, open_frozen, open_meta_graph, open_v1_saved_model
 from isthmus.opening.keras_files import load_file, producer_of
 from isthmus.opening.keras_models import is_keras, of_model
-from isthmus.opening.saved_models import open_saved_model, proto_of, refuse_unknown_operators
+from isthmus.opening.operators import check_assets, refuse_files_of, refuse_unknown
+from isthmus.opening.saved_models import open_saved_model, proto_of
 
 
 def open_source(
@@ -51,14 +52,14 @@ def _from_path(
     if path.name in ("saved_model.pb", "saved_model.pbtxt"):
         path = path.parent
     if path.is_dir():
-        return _from_folder(path, inputs, dynamic_shapes, signature)
+        return _from_folder(path, inputs, dynamic_shapes, signature, trust=trust)
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     match path.suffix.lower():
         case ".pb":
-            return open_frozen(path, dynamic_shapes, signature)
+            return open_frozen(path, Asked(dynamic_shapes, signature, trust))
         case ".meta":
-            return open_meta_graph(path, dynamic_shapes, signature)
+            return open_meta_graph(path, Asked(dynamic_shapes, signature, trust))
         case ".keras" | ".h5" | ".hdf5":
             model = load_file(path, custom, trust=trust)
             kind = "keras" if path.suffix.lower() == ".keras" else "keras.h5"
@@ -67,15 +68,25 @@ def _from_path(
     raise InvalidModel(f"{path.name} is of no format of TensorFlow")
 
 
-def _from_folder(path: Path, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened | OpenedGraph:
+def _from_folder(
+    path: Path, inputs: Any, dynamic_shapes: Any, signature: str | None, *, trust: bool
+) -> Opened | OpenedGraph:
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise InvalidModel(f"{path.name} is not a SavedModel: it holds no saved_model.pb")
     proto = proto_of(path)
     if not any(meta.object_graph_def.nodes for meta in proto.meta_graphs):
-        return open_v1_saved_model(path, proto, dynamic_shapes, signature)
+        return open_v1_saved_model(path, proto, Asked(dynamic_shapes, signature, trust))
     for meta in proto.meta_graphs:
-        refuse_unknown_operators(meta.graph_def, path.name)
+        refuse_unknown(meta.graph_def, path.name)
+        check_assets(path, meta)
+        if not trust:
+            refuse_files_of(meta, path.name, _results(meta))
     return open_saved_model(path, inputs, dynamic_shapes, signature)
+
+
+def _results(meta: Any) -> list[str]:
+    """The tensors that any of the signatures gives."""
+    return [info.name for signature in meta.signature_def.values() for info in signature.outputs.values()]
 
 
 def _function_name(function: Any) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.eager.execute import execute
 
+from isthmus.opening.operators import touches_files
 from isthmus.readers.tensorflow.attributes import FunctionName, attribute_value
 from isthmus.readers.tensorflow.contract import op_def
 from isthmus.readers.tensorflow.dtypes import data_type
@@ -24,6 +25,8 @@ def is_small(node: tf.Operation, known: Sequence[np.ndarray | None]) -> bool:
     """Whether the operation may be computed now: pure, of tensors only, and small."""
     if node.type in ("Const", "Placeholder") or not node.outputs or op_def(node.type).is_stateful:
         return node.type == "Const"
+    if touches_files(node.node_def):
+        return False
     if any(data_type(t.dtype) is None for t in (*node.inputs, *node.outputs)):
         return False
     if any(isinstance(attribute_value(value), FunctionName) for value in node.node_def.attr.values()):
