@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-tf = pytest.importorskip("tensorflow")
+pytest.importorskip("tensorflow")
 
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from isthmus.cli.main import main
@@ -46,9 +47,6 @@ def refused(source: Path, *more: str) -> tuple[int, str]:
 
 
 def _run(line: list[str]) -> tuple[int, str]:
-    import contextlib
-    import io
-
     told = io.StringIO()
     with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
         code = main(line)

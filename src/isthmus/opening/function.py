@@ -58,10 +58,10 @@ class Opened:
     ``outputs`` names the tensors of what it returned, in order. ``concrete`` is its graph where there is one already.
     ``places`` tells which of the graph's inputs each input is, where their order is another.
     ``weights`` names the variables by the identity of their handles, all of them when the graph is there.
-    ``tracing`` is open while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps nodes of the graph's
-    functions, as ``function/node``, to the weights of another source that they hold. ``returned`` is what ``call``
-    gives, of specs, where that is known beforehand. ``layers`` lists the classes of
-    the layers, where the source has any. ``producer`` wrote the file.
+    ``tracing`` is open while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps
+    nodes of the graph's functions, as ``function/node``, to the weights of another source that they hold.
+    ``returned`` is what ``call`` gives, of specs, where that is known beforehand. ``layers`` lists the classes of the
+    layers, where the source has any. ``producer`` wrote the file.
     """
 
     name: str
