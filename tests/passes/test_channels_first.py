@@ -108,6 +108,19 @@ def test_a_bias_is_the_convolutions_and_keeps_its_name() -> None:
     assert first.inputs[2].metadata_props[SHAPE] == "1,1,1,4"
 
 
+@pytest.mark.onnxruntime
+def test_a_bias_that_is_added_to_channels_last_results_is_the_convolutions() -> None:
+    lines = f"{conv('x', 'w', 'a')} c = Add (b, a) y = Reshape (c, flat)"
+    hub = hub_of(
+        f"net (float[n, 8, 10, 3] x) => (float[n, 320] y) <{INTS}> {{ {lines} }}", {"w": (3, 3, 3, 4), "b": (4,)}
+    )
+    feeds = feeds_of(hub)
+    golden = run(hub.model, feeds)
+    after = ChannelsFirst()(hub).hub
+    assert [node.op_type for node in after.graph] == ["Transpose", "Conv", "Transpose", "Reshape"]
+    np.testing.assert_allclose(run(after.model, feeds)[0], golden[0], rtol=1e-5, atol=1e-5)
+
+
 def test_a_filter_keeps_its_name_and_is_read_when_it_is_written() -> None:
     hub = net("pooled")
     before = hub.graph.initializers["w"].const_value.numpy()

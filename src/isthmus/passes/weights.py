@@ -9,6 +9,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, Hub
+from isthmus.passes.arrange import Step, reshaped_first
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import PERM, SHAPE, attribute, dims, graph_of, lazily, mark_permuted
 
@@ -62,7 +63,7 @@ class StoreWeights(HubPass):
                 view = view_of(node.inputs[index]) if index < len(node.inputs) else None
                 if view is None or not view.nodes:
                     continue
-                if (reason := _shared(view)) is not None:
+                if (reason := _shared(view) or _scattered(view)) is not None:
                     reasons.decline(node, reason)
                     continue
                 store(view)
@@ -92,6 +93,19 @@ def _shared(view: View) -> str | None:
     return None if alone else "others use its weight as it is"
 
 
+def _scattered(view: View) -> str | None:
+    """Why nobody could tell how the weight is stored."""
+    sizes, steps = told(view.weight)
+    further: list[Step] = []
+    for node in view.nodes:
+        made = dims(node.outputs[0]) or ()
+        perm = attribute(node, "perm") or tuple(reversed(range(len(made))))
+        turned = node.op_type == "Transpose"
+        further.append(("perm", perm) if turned else ("shape", [d for d in made if isinstance(d, int)]))
+    arranged = reshaped_first(sizes, (*steps, *further))
+    return "its axes are cut and moved apart" if arranged is None else None
+
+
 def store(view: View) -> None:
     """Do what the nodes do to the weight, and let their users use it."""
     for node in view.nodes:
@@ -119,31 +133,31 @@ def reshape(weight: ir.Value, shape: Sequence[int]) -> None:
     """Give a weight another shape when it is written. Its marks say how to undo it, or where none can, are gone."""
     tensor = weight.const_value
     assert tensor is not None
-    held = [int(d) for d in tensor.shape.numpy()]
     marks = weight.metadata_props
-    before = [int(d) for d in marks[SHAPE].split(",")] if SHAPE in marks else _before(held, marks.get(PERM))
+    before, steps = told(weight)
+    arranged = reshaped_first(before, (*steps, ("shape", shape)))
     _hold(weight, lazily(tensor, range(len(shape)), shape))
-    in_order = PERM not in marks or _keeps_order(held, marks[PERM])
     marks.pop(PERM, None)
     marks.pop(SHAPE, None)
-    if in_order and before != list(shape):
+    if arranged is not None and before != tuple(shape):
         marks[SHAPE] = ",".join(map(str, before))
-        marks[PERM] = ",".join(map(str, range(len(shape))))
+        marks[PERM] = ",".join(map(str, arranged[1]))
 
 
-def _before(held: Sequence[int], perm: str | None) -> list[int]:
-    """The shape before it was permuted."""
-    if perm is None:
-        return list(held)
-    steps = [int(axis) for axis in perm.split(",")]
-    return [held[steps.index(axis)] for axis in range(len(steps))]
+def told(weight: ir.Value) -> tuple[tuple[int, ...], tuple[Step, ...]]:
+    """The sizes that a weight had in the source, and what was done to it since, by its marks."""
+    tensor = weight.const_value
+    assert tensor is not None
+    held = tuple(int(size) for size in tensor.shape.numpy())
+    marks = weight.metadata_props
+    perm = _ints(marks[PERM]) if PERM in marks else tuple(range(len(held)))
+    unturned = tuple(held[perm.index(axis)] for axis in range(len(perm)))
+    before = _ints(marks[SHAPE]) if SHAPE in marks else unturned
+    return before, (("shape", unturned), ("perm", perm))
 
 
-def _keeps_order(held: Sequence[int], perm: str) -> bool:
-    """Whether a permutation left the elements in their order."""
-    steps = [int(axis) for axis in perm.split(",")]
-    real = [axis for axis, size in zip(steps, held, strict=True) if size != 1]
-    return real == sorted(real)
+def _ints(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part)
 
 
 def _hold(weight: ir.Value, tensor: ir.LazyTensor) -> None:

@@ -9,7 +9,9 @@ import onnx_ir as ir
 import torch
 from torch import fx, nn
 
+from isthmus.passes.arrange import Step, permuted_first
 from isthmus.passes.gates import ORIGIN
+from isthmus.passes.weights import told
 from isthmus.types import StoredWeight
 from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.construct import LAYERS
@@ -80,14 +82,24 @@ def moved_weights(graph: ir.Graph, stored: Mapping[str, Stored], held: Collectio
     found = []
     for name, place in stored.items():
         value = graph.initializers.get(name)
-        told = json.loads(value.metadata_props.get(ORIGIN, "{}")) if value is not None else {}
-        blocks = tuple(told["blocks"]) if told else None
-        source = told.get("name", name)
-        moved = told or place.perm is not None or place.shape is not None or place.key != source
-        if place.key in held and moved:
-            made = StoredWeight(place.key, source, told.get("index"), blocks, told.get("of"), place.perm, place.shape)
+        origin = json.loads(value.metadata_props.get(ORIGIN, "{}")) if value is not None else {}
+        blocks = tuple(origin["blocks"]) if origin else None
+        source = origin.get("name", name)
+        if source is None or place.key not in held:
+            continue
+        perm, shape = (place.perm, place.shape) if value is None else _arranged(value, place)
+        if origin or perm is not None or shape is not None or place.key != source:
+            made = StoredWeight(place.key, source, origin.get("index"), blocks, origin.get("of"), perm, shape)
             found.append(made)
     return tuple(found)
+
+
+def _arranged(value: ir.Value, place: Stored) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """What passes and then a layer did to the order of a weight."""
+    sizes, steps = told(value)
+    further: list[Step] = [] if place.perm is None else [("perm", place.perm)]
+    further += [] if place.shape is None else [("shape", place.shape)]
+    return permuted_first(sizes, (*steps, *further)) or (place.perm, place.shape)
 
 
 def _held(root: nn.Module, path: str) -> torch.Tensor | None:
