@@ -21,7 +21,7 @@ def of_concrete(
     concrete: Any, name: str, kind: str, *, dynamic_shapes: Any = None, root: Any = None, keeps: tuple[Any, ...] = ()
 ) -> Opened:
     """A ConcreteFunction: its inputs by the names of its arguments, its outputs by what it returns."""
-    args, kwargs = concrete.structured_input_signature
+    args, kwargs = concrete.structured_input_signature or _of_graph(concrete)
     named = [*_named_arguments(concrete, args), *leaves(kwargs)]
     _refuse_composites(name, [*named, *leaves(concrete.structured_outputs)])
     tensors = [(path, leaf) for path, leaf in named if isinstance(leaf, tf.TensorSpec)]
@@ -47,6 +47,13 @@ def of_concrete(
         weights=lambda found: weights_of(found, root),
         keeps=(concrete, *keeps),
     )
+
+
+def _of_graph(concrete: Any) -> tuple[tuple[tf.TensorSpec, ...], dict[str, Any]]:
+    """The arguments of a function that was cut out of a graph, or frozen: the inputs of the graph by their names."""
+    captured = {id(tensor) for tensor in concrete.graph.internal_captures}
+    free = [tensor for tensor in concrete.inputs if id(tensor) not in captured]
+    return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.op.name) for tensor in free), {}
 
 
 def of_function(

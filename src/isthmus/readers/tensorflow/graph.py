@@ -24,8 +24,10 @@ from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.constants import computed, is_small
 from isthmus.readers.tensorflow.contract import Passing, Read, ReadTable, op_def
 from isthmus.readers.tensorflow.dtypes import data_type
+from isthmus.readers.tensorflow.frames import Choice, Frame, parts_of
 from isthmus.readers.tensorflow.functions import effects, function_graph
 from isthmus.readers.tensorflow.handles import REFUSED, Complex, Refused
+from isthmus.readers.tensorflow.shapes import tell_shape
 from isthmus.types import Blocker, Dim, Note, Where
 
 Bound = Any
@@ -105,22 +107,34 @@ class Context:
         raise Refusal(reason, hint)
 
 
+Part = Frame | Choice
+Step = Any
+"""What is read in one go: an operation, or such a part."""
+ReadPart = Callable[[Builder, Context, Part, Mapping[str, Bound]], Sequence[Bound]]
+"""How a loop or a choice of TensorFlow 1 is read."""
+
+
 @dataclass
 class GraphReader:
     """Reads graphs of one source into one builder, with one table."""
 
     op: Builder
     table: ReadTable
+    read_part: ReadPart
     modules: Callable[[str], str] = field(default=lambda scope: "")
     blockers: dict[tuple[str, str], Blocker] = field(default_factory=dict)
     notes: dict[Note, None] = field(default_factory=dict)
     state: dict[ir.Value, ir.Value] = field(default_factory=dict)
     """What the variables hold that were assigned so far, by the initializer that they began with."""
+    parts: dict[tf.Graph, Mapping[tf.Operation, Part]] = field(default_factory=dict)
+    """The loops and choices of TensorFlow 1, by graph."""
 
     def run(self, graph: tf.Graph, given: Mapping[str, Bound], wanted: Sequence[tf.Tensor]) -> list[Bound]:
         """Read what ``wanted`` needs. ``given`` binds tensors of the graph by name, before anything is read."""
         bound = dict(given)
-        for node in _needed(graph, wanted, bound):
+        if graph not in self.parts:
+            self.parts[graph] = parts_of(graph)
+        for node in _needed(graph, wanted, bound, self.parts[graph]):
             results = self._read(node, bound)
             for tensor, result in zip(node.outputs, results, strict=True):
                 bound.setdefault(tensor.name, result)
@@ -153,17 +167,21 @@ class GraphReader:
         if self.blockers:
             raise Unsupported(f"{source} uses operations that cannot be carried", list(self.blockers.values()))
 
-    def _read(self, node: tf.Operation, bound: Mapping[str, Bound]) -> Sequence[Bound]:
-        inputs = tuple(bound[tensor.name] for tensor in node.inputs)
+    def _read(self, step: Step, bound: Mapping[str, Bound]) -> Sequence[Bound]:
+        node = step if isinstance(step, tf.Operation) else step.node
+        inputs = tuple(bound[tensor.name] for tensor in step.inputs)
         if any(isinstance(value, Refused) for value in inputs):
-            return [REFUSED] * len(node.outputs)
+            return [REFUSED] * len(step.outputs)
         outer = self.op.prefix, self.op.made
         self.op.prefix, self.op.made = node.name, []
         try:
-            results = self._results(node, inputs)
+            if isinstance(step, tf.Operation):
+                results = self._results(step, inputs)
+            else:
+                results = self.read_part(self.op, Context(node, self, ()), step, bound)
         except Refusal as refusal:
             self._block(node, refusal)
-            results = [REFUSED] * len(node.outputs)
+            results = [REFUSED] * len(step.outputs)
         finally:
             made, (self.op.prefix, self.op.made) = self.op.made, outer
         outer[1].extend(made)
@@ -171,7 +189,7 @@ class GraphReader:
         for made_node in made:
             if provenance.MODULE not in made_node.metadata_props:
                 provenance.stamp(made_node, module=module)
-        for tensor, result in zip(node.outputs, results, strict=True):
+        for tensor, result in zip(step.outputs, results, strict=True):
             _type(tensor, result)
         return results
 
@@ -218,17 +236,26 @@ def constant(op: Builder, array: np.ndarray, name: str) -> Bound:
     return Complex(op.constant(np.stack([array.real, array.imag], axis=-1), name=name))
 
 
-def _needed(graph: tf.Graph, wanted: Iterable[tf.Tensor], given: Mapping[str, Bound]) -> list[tf.Operation]:
-    """The operations that ``wanted`` and the graph's effects depend on, in the graph's order; none that is given."""
-    found: set[tf.Operation] = set()
-    pending = [tensor.op for tensor in wanted if tensor.name not in given]
+def _needed(
+    graph: tf.Graph, wanted: Iterable[tf.Tensor], given: Mapping[str, Bound], parts: Mapping[tf.Operation, Part]
+) -> list[Step]:
+    """What ``wanted`` and the graph's effects depend on, each behind what it needs; nothing that is given.
+
+    Operations come in the graph's order, in which effects follow one another. Where TensorFlow 1 has loops, its order
+    is none to follow.
+    """
+    found: dict[Step, None] = {}
+    pending: list[Step] = [parts.get(t.op, t.op) for t in wanted if t.name not in given]
     pending += effects(graph)
     while pending:
-        node = pending.pop()
-        if node in found:
-            continue
-        found.add(node)
-        pending += [tensor.op for tensor in node.inputs if tensor.name not in given]
+        step = pending[-1]
+        before = [parts.get(t.op, t.op) for t in step.inputs if t.name not in given] if step not in found else []
+        if missing := [other for other in before if other not in found]:
+            pending += missing
+        else:
+            found[pending.pop()] = None
+    if parts:
+        return list(found)
     return [node for node in graph.get_operations() if node in found and not _all_given(node, given)]
 
 
@@ -284,6 +311,8 @@ def _type(tensor: tf.Tensor, result: Bound) -> None:
         result.dtype = dtype
     if result.shape is None and tensor.shape.rank is not None:
         result.shape = ir.Shape(tensor.shape.as_list())
+    elif result.shape is None:
+        tell_shape(result)
 
 
 def size_of(shape: Sequence[int | None] | None) -> int | None:

@@ -23,6 +23,7 @@ from isthmus.readers.tensorflow.graph import Bound, GraphReader, constant
 from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
 from isthmus.readers.tensorflow.modules import module_of
 from isthmus.readers.tensorflow.ops import TABLE
+from isthmus.readers.tensorflow.ops._frames import read_part
 from isthmus.readers.tensorflow.places import torch_keys
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
@@ -40,7 +41,7 @@ def read_program(program: Program) -> Hub:
     """The hub of an opened program. Raises errors.Unsupported with everything that stands in the way."""
     _refuse_ports(program)
     op = Builder()
-    reader = GraphReader(op, TABLE, modules=lambda scope: module_of(scope, program.modules))
+    reader = GraphReader(op, TABLE, read_part, modules=lambda scope: module_of(scope, program.modules))
     given: dict[str, Bound] = {port.tensor.name: _input(op, port) for port in program.inputs}
     names = [op.fresh(port.name) for port in program.outputs]
     places = torch_keys(thing.name for thing in program.captures.values() if isinstance(thing, Variable))

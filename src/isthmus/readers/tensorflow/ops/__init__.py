@@ -6,6 +6,7 @@ from isthmus.readers.tensorflow.contract import ReadTable, merge
 from isthmus.readers.tensorflow.ops import (
     activation,
     arithmetic,
+    arrays,
     blocks,
     boxes,
     calls,
@@ -48,6 +49,7 @@ from isthmus.readers.tensorflow.ops import (
 _ROOMS = (
     activation,
     arithmetic,
+    arrays,
     blocks,
     boxes,
     calls,

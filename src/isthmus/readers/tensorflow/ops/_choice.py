@@ -14,6 +14,7 @@ from isthmus.readers.tensorflow.graph import Context
 from isthmus.readers.tensorflow.ops._flow import (
     Bound,
     all_refused,
+    common_shape,
     of_tensors,
     refused,
     returned,
@@ -101,5 +102,7 @@ def _made(
     outputs = op.If(test, then_branch=first.graph, else_branch=second.graph, outputs=len(inner))
     outputs = [outputs] if len(inner) == 1 else list(outputs)
     typed_like(outputs, [x for x, _ in inner])
+    for output, (x, y) in zip(outputs, inner, strict=True):
+        output.shape = common_shape(x, y)
     rest = iter(outputs)
     return [a if a is b else of_tensors(a, [next(rest) for _ in tensors_of(a) or ()]) for a, b in wanted]

@@ -96,7 +96,7 @@ def counting_of(
     counters = {
         k: Counter(initial[k], step)
         for k in range(len(initial))
-        if isinstance(initial[k], ir.Value) and (step := _step(body, k, known))
+        if isinstance(initial[k], ir.Value) and not initial[k].shape and (step := _step(body, k, known))
     }
     fixed = {cond.inputs[k].name: value for k, value in enumerate(initial) if body.is_invariant(k)} | dict(within)
     if assigned(body):
@@ -202,10 +202,11 @@ def _limit(
         position = cond.position(left)
     if position is None or position not in counters or counters[position].step * way <= 0:
         return None
-    if right.shape.rank != 0 or not _is_fixed(right, fixed):
+    if right.shape.rank not in (0, None) or not _is_fixed(right, fixed):
         return None
     (bound,) = reader.run(cond.graph, fixed, [right])
-    return _Limit(counters[position], bound, inclusive) if isinstance(bound, ir.Value) else None
+    is_scalar = isinstance(bound, ir.Value) and bound.shape is not None and len(bound.shape) == 0
+    return _Limit(counters[position], bound, inclusive) if is_scalar else None
 
 
 def _is_fixed(tensor: tf.Tensor, fixed: Mapping[str, Bound]) -> bool:

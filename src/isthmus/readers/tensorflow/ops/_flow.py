@@ -58,3 +58,10 @@ def typed_like(outputs: Sequence[ir.Value], values: Sequence[ir.Value]) -> None:
     for output, value in zip(outputs, values, strict=True):
         output.type = value.type
         output.shape = None
+
+
+def common_shape(first: ir.Value, second: ir.Value) -> ir.Shape | None:
+    """What the shapes of two values have in common; None where their ranks do not."""
+    if first.shape is None or second.shape is None or len(first.shape) != len(second.shape):
+        return None
+    return ir.Shape([a if a == b else None for a, b in zip(first.shape, second.shape, strict=True)])

@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.graph import Context
+from isthmus.readers.tensorflow.ops._counting import INT64, wide
 
-INT64 = ir.DataType.INT64
 Element = tuple[int | None, ...] | None
 """The shape of an element, as far as it is known; None where even the rank is not."""
 
@@ -143,6 +143,98 @@ def stacked(op: Any, c: Context, held: TensorList, element: Element) -> ir.Value
     found = sized(op, c, held, element).value
     assert found is not None
     return found
+
+
+# ---------------------------------------------------------------------------- what operators do with lists
+
+
+def list_of(c: Context, held: Any) -> TensorList:
+    """A list as it is known here. Refuses what is none."""
+    return held if isinstance(held, TensorList) else c.refuse("its list is not one that the model makes")
+
+
+def item_shape(c: Context, index: int) -> tuple[int | None, ...]:
+    """The shape of an input that is written. Refuses where its rank is not known."""
+    shape = c.shape_or_none(index)
+    if shape is None:
+        c.refuse("the rank of what is written into its list is not known")
+    return tuple(d if isinstance(d, int) else None for d in shape)
+
+
+def taken(op: Any, c: Context, held: TensorList, index: Any, element: Element) -> ir.Value:
+    """One element."""
+    held = sized(op, c, held, element)
+    return shaped(op.Gather(held.value, wide(op, index), axis=0), held.element or ())
+
+
+def gathered(op: Any, c: Context, held: TensorList, indices: Any, element: Element) -> ir.Value:
+    """Some elements, along a new first axis."""
+    held = sized(op, c, held, element)
+    return shaped(op.Gather(held.value, op.Cast(indices, to=INT64), axis=0), (None, *(held.element or ())))
+
+
+def put(
+    op: Any, c: Context, held: TensorList, index: Any, item: ir.Value, element: Element, *, grows: bool
+) -> TensorList:
+    """The list after ``item`` was written at ``index``, which may be behind its end where it ``grows``."""
+    held = fitted(op, c, held, op.Shape(item), element)
+    if grows:
+        held = resized(op, held, op.Max(count(op, held), op.Add(wide(op, index), 1)))
+    return written(op, c, held, index, item, element)
+
+
+def scattered(
+    op: Any, rows: ir.Value, shape: Sequence[int | None], indices: Any, size: ir.Value, declared: Element
+) -> TensorList:
+    """A list of ``size`` elements, zeros where none of ``rows``, of this ``shape``, was placed."""
+    sizes = op.Concat(op.Unsqueeze(size, [0]), op.Shape(rows, start=1), axis=0)
+    assert rows.dtype is not None
+    value = op.ScatterND(zeros(op, rows.dtype, sizes), op.Unsqueeze(op.Cast(indices, to=INT64), [1]), rows)
+    return TensorList(rows.dtype, tuple(shape[1:]), value=value, declared=declared)
+
+
+def placed(
+    op: Any, c: Context, held: TensorList, rows: ir.Value, shape: Sequence[int | None], indices: Any
+) -> TensorList:
+    """The list after ``rows``, of this ``shape``, were written at ``indices``; longer where one is behind its end."""
+    element = tuple(shape[1:])
+    if held.value is None and is_full(merged(held.element, element)):
+        held = sized(op, c, held, element)
+    if held.value is None or held.written is not None:
+        c.refuse("the shape of the elements of its list is not known before they are written")
+    places = op.Cast(indices, to=INT64)
+    most = op.Add(op.ReduceMax(op.Concat(places, [-1], axis=0), keepdims=0), 1)
+    held = resized(op, held, op.Max(count(op, held), most))
+    return dataclasses.replace(held, value=op.ScatterND(held.value, op.Unsqueeze(places, [1]), rows))
+
+
+def concatenated(op: Any, c: Context, held: TensorList, element: Element) -> tuple[ir.Value, ir.Value]:
+    """All elements along their own first axis, and how long each is: as long as the others, in one tensor."""
+    value = stacked(op, c, held, element)
+    rank = next((len(shape) for shape in (held.element, element) if shape is not None), None)
+    if not rank:
+        c.refuse("the rank of the elements of its list is not known")
+    number, each = (op.Shape(value, start=axis, end=axis + 1) for axis in (0, 1))
+    flat = op.Reshape(value, op.Concat(op.Mul(number, each), op.Shape(value, start=2), axis=0), allowzero=1)
+    return flat, op.Expand(each, number)
+
+
+def cut(
+    op: Any, c: Context, whole: ir.Value, shape: Sequence[int | None], lengths: np.ndarray, declared: Element
+) -> TensorList:
+    """``whole``, of this ``shape``, in parts of equal length along its first axis."""
+    if len(set(lengths.tolist())) > 1:
+        c.refuse("it makes a list of tensors of different sizes, and a list is one tensor")
+    each = int(lengths[0]) if len(lengths) else 0
+    sizes = op.Concat([len(lengths), each], op.Shape(whole, start=1), axis=0)
+    assert whole.dtype is not None
+    value = op.Reshape(whole, sizes, allowzero=1)
+    return TensorList(whole.dtype, (each, *shape[1:]), value=value, declared=declared)
+
+
+def shaped(value: ir.Value, shape: Sequence[int | None]) -> ir.Value:
+    value.shape = ir.Shape(shape)
+    return value
 
 
 # ------------------------------------------------------------------------------- through loops and branches

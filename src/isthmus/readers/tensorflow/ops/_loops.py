@@ -18,7 +18,7 @@ import tensorflow as tf
 from isthmus.readers.tensorflow.functions import Region, assigned
 from isthmus.readers.tensorflow.graph import Context
 from isthmus.readers.tensorflow.handles import VariableHandle
-from isthmus.readers.tensorflow.ops._counting import Counting, counting_of, number
+from isthmus.readers.tensorflow.ops._counting import INT64, Counting, counting_of, number
 from isthmus.readers.tensorflow.ops._flow import (
     Bound,
     all_refused,
@@ -29,7 +29,7 @@ from isthmus.readers.tensorflow.ops._flow import (
     typed_like,
 )
 from isthmus.readers.tensorflow.ops._lists import (
-    INT64,
+    Element,
     TensorList,
     count,
     fitted,
@@ -61,6 +61,10 @@ class _Loop:
     variables: list[ir.Value] = field(default_factory=list)
     """What the variables began with that the body assigns."""
     carried: list[int] = field(default_factory=list)
+    shapes: dict[int, list[Any]] = field(default_factory=dict)
+    """What is assumed of the shapes of what is carried, where TensorFlow knows no rank."""
+    items: dict[int, Element] = field(default_factory=dict)
+    """The shapes of what is written into lists, as the body was read."""
 
 
 def loop(op: Any, c: Context, cond: Region, body: Region, initial: Sequence[Bound], within: Given) -> list[Bound]:
@@ -97,12 +101,16 @@ def _read(own: _Loop) -> list[Bound]:
     first = None if own.counting.is_counted else _holds(own, own.initial)
     if not own.counting.is_counted and refused([first]):
         return all_refused(count_of)
-    state = dict(c.reader.state)
-    with op.body(op.fresh(f"{op.prefix}/body")) as graph:
-        results = _body(own, graph, starts)
-    c.reader.state = state
-    if results is None:
-        return all_refused(count_of)
+    state, blockers = dict(c.reader.state), dict(c.reader.blockers)
+    while True:
+        with op.body(op.fresh(f"{op.prefix}/body")) as graph:
+            results = _body(own, graph, starts)
+        c.reader.state = dict(state)
+        if results is None:
+            return all_refused(count_of)
+        if not _relaxed(own, results):
+            break
+        c.reader.blockers = dict(blockers)
     outputs: list[ir.Value] = []
     if len(graph.outputs) > 1:
         outer = op.Loop(trips, first, *starts, body=graph, outputs=len(graph.outputs) - 1)
@@ -132,10 +140,45 @@ def _carriable(own: _Loop, k: int) -> Bound:
     bound = own.initial[k]
     if isinstance(bound, TensorList):
         item = written_element(own.body, k)
+        if bound.value is None and merged(bound.element, item) is None:
+            item = _tried(own, k)
         bound = sized(own.op, own.c, bound, item)
     if tensors_of(bound) is None:
         own.c.refuse(f"its value {k} is a resource that changes between iterations")
     return bound
+
+
+def _tried(own: _Loop, k: int) -> Element:
+    """The shape of the elements of a list after an iteration, which is read for that alone."""
+    op, c = own.op, own.c
+    state, blockers = dict(c.reader.state), dict(c.reader.blockers)
+    with op.body(op.fresh(f"{op.prefix}/trial")):
+        iteration = op.input(f"{op.prefix}/iteration", INT64, ir.Shape([]))
+        bound = [
+            own.counting.counter(op, i, iteration) if i in own.counting.counters else value
+            for i, value in enumerate(own.initial)
+        ]
+        given = dict(own.within) | {t.name: v for t, v in zip(own.body.inputs, bound, strict=True)}
+        (result,) = c.reader.run(own.body.graph, given, [own.body.outputs[k]])
+    c.reader.state, c.reader.blockers = state, blockers
+    return result.element if isinstance(result, TensorList) else None
+
+
+def _relaxed(own: _Loop, results: Sequence[Bound]) -> bool:
+    """Whether the body gives something of another shape than was assumed; then less is assumed."""
+    changed = False
+    for k, assumed in own.shapes.items():
+        found = results[k].shape if isinstance(results[k], ir.Value) else None
+        if found is None or len(found) != len(assumed):
+            own.c.refuse(f"its value {k} has another rank after an iteration, or one that is not known")
+        kept = [a if a == _dim(f) else None for a, f in zip(assumed, found, strict=True)]
+        changed |= kept != assumed
+        own.shapes[k] = kept
+    return changed
+
+
+def _dim(dim: Any) -> Any:
+    return dim if isinstance(dim, int) else dim.value
 
 
 def _holds(own: _Loop, values: Sequence[Bound]) -> Bound:
@@ -174,6 +217,7 @@ def _body(own: _Loop, graph: ir.Graph, starts: Sequence[ir.Value]) -> list[Bound
     results = c.reader.run(body.graph, given, wanted)
     if refused(results):
         return None
+    own.items = {k: _element(own.collected[k].item, results[k]) for k in own.collected}
     goes = going if own.counting.is_counted else _holds(own, results)
     if refused([goes]):
         return None
@@ -207,7 +251,9 @@ def _dims(own: _Loop, k: int, part: ir.Value) -> list[Any]:
         return [*static.as_list(), *pair]
     if part.shape is None:
         own.c.refuse(f"the rank of its value {k} is not known")
-    return [None] * len(part.shape)
+    if part is not bound:
+        return [None] * len(part.shape)
+    return own.shapes.setdefault(k, [_dim(d) for d in part.shape])
 
 
 def _parts_like(own: _Loop, k: int, result: Bound) -> list[ir.Value]:
@@ -234,6 +280,8 @@ def _results(own: _Loop, trips: ir.Value | None, outputs: list[ir.Value]) -> lis
     for k in own.carried:
         parts = tensors_of(own.initial[k]) or []
         found[k] = of_tensors(own.initial[k], [next(rest) for _ in parts])
+        if k in own.shapes:
+            _shaped(found[k], own.shapes[k])
     for _ in own.variables:
         next(rest)
     for k in own.collected:
@@ -250,7 +298,7 @@ def _results(own: _Loop, trips: ir.Value | None, outputs: list[ir.Value]) -> lis
 def _list_of(own: _Loop, k: int, rows: ir.Value, trips: ir.Value | None) -> TensorList:
     """A list that the loop wrote: what it held before, with the scan output in its place."""
     op, before, how = own.op, own.initial[k], own.collected[k]
-    element = merged(before.element, _element(how.item))
+    element = merged(before.element, own.items[k])
     if element is None:
         own.c.refuse("the rank of the elements of its list is not known")
     rows.shape = ir.Shape([None, *element])
@@ -280,12 +328,15 @@ def _with_last(own: _Loop, k: int, index: int, item: ir.Value) -> TensorList:
     Without an iteration nothing is written, and TensorFlow cannot give elements of a shape that is not known.
     """
     op, before = own.op, own.initial[k]
-    element = merged(before.element, _element(own.body.outputs[own.replaced[k].twin]))
+    element = merged(before.element, _element(own.body.outputs[own.replaced[k].twin], item))
     if before.value is None and number(before.length) == 1 and index == 0 and element is not None:
         only = _shaped(op.Unsqueeze(item, [0]), [1, *element])
         return dataclasses.replace(before, value=only, element=element, length=None)
     return written(op, own.c, before, op.constant(np.asarray(index)), item, element)
 
 
-def _element(item: tf.Tensor) -> tuple[int | None, ...] | None:
-    return None if item.shape.rank is None else tuple(item.shape.as_list())
+def _element(item: tf.Tensor, value: Bound) -> Element:
+    """The shape of what is written, by what TensorFlow knows and by what it was read as."""
+    known = None if item.shape.rank is None else tuple(item.shape.as_list())
+    ours = value.shape if isinstance(value, ir.Value) else None
+    return merged(known, None if ours is None else tuple(d if isinstance(d, int) else None for d in ours))
