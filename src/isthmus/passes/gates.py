@@ -14,7 +14,8 @@ from isthmus.passes.edit import Editor, attribute, known
 
 ORIGIN = "isthmus.origin"
 """Metadata of an initializer that is part of a weight of the source: JSON with the weight's ``name``, the ``index``
-on its first axis, and which ``blocks`` of equal size follow one another, out of how many (``of``)."""
+on its first axis, and which ``blocks`` of equal size follow one another, out of how many (``of``). The name is null
+where the source has no such weight, and zeros that do not train stand in for it."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,13 @@ def settled(edit: Editor, rows: Rows, size: int, wish: str) -> ir.Value | None:
 
     shape = ir.Shape([len(blocks) * size, *(int(d) for d in tail)])
     made_value = edit.initializer(ir.LazyTensor(made, dtype=whole.dtype, shape=shape, name=None), wish)
-    if role := first.value.metadata_props.get(ROLE):
+    role = first.value.metadata_props.get(ROLE)
+    name = first.value.name
+    if role == "constant" and is_zero(first.value):  # it fills the place of a weight that the source has not
+        role, name = "buffer", None
+    if role:
         made_value.metadata_props[ROLE] = role
-    told = {"name": first.value.name, "index": index, "blocks": blocks, "of": count}
+    told = {"name": name, "index": index, "blocks": blocks, "of": count}
     made_value.metadata_props[ORIGIN] = json.dumps(told)
     return made_value
 

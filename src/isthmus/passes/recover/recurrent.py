@@ -9,8 +9,10 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.free_dims import name_free_dims
+from isthmus.hub.infer import infer_shapes
 from isthmus.hub.model import ONNX, ROLE, Hub
+from isthmus.hub.state import PLACE
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.dims import Entry, entries_of
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
@@ -191,18 +193,36 @@ class _Weights:
         size = int(first.weight.const_value.shape.numpy()[0])
         return self._initializer(("matrix", *columns), made, (1, rows, size), first)
 
-    def biases(self, cell: Cell) -> ir.Value | None:
-        """[1, 2 · gates · units]: the biases of the input, then those of the state; None where there are none."""
-        columns = [*cell.input_biases, *cell.state_biases]
-        first = next((c for c in columns if c is not None), None)
-        if first is None or first.weight.dtype is None:
+    def biases(self, cell: Cell, node: ir.Node) -> ir.Value | None:
+        """[1, 2 · gates · units]: the biases of the input, then those of the state; None where there are none.
+
+        Where the cell has none of one kind, zeros stand in, apart from the weight of the source.
+        """
+        sides = [list(cell.input_biases), list(cell.state_biases)]
+        empty = [side for side in sides if not any(side)]
+        if len(empty) == len(sides):
             return None
-        empty = np.zeros(cell.units, first.weight.dtype.numpy())
+        if not empty:
+            return self._bias([*sides[0], *sides[1]], cell.units)
+        made = [self._bias(side, cell.units) if any(side) else None for side in sides]
+        weight = next(value for value in made if value is not None)
+        assert weight.dtype is not None
+        zeros = self.edit.constant(np.zeros((1, len(sides[0]) * cell.units), weight.dtype.numpy()), "no_bias")
+        zeros.metadata_props[ROLE] = "constant"
+        joined = [zeros if value is None else value for value in made]
+        width = len(sides) * len(sides[0]) * cell.units
+        return self.edit.before(node, "Concat", joined, {"axis": 1}, shape=[1, width])
+
+    def _bias(self, columns: Sequence[Columns | None], units: int) -> ir.Value:
+        """[1, gates · units], zeros for the gates that have none."""
+        first = next(c for c in columns if c is not None)
+        assert first.weight.dtype is not None
+        empty = np.zeros(units, first.weight.dtype.numpy())
 
         def made() -> np.ndarray:
             return np.concatenate([empty if c is None else _array(c) for c in columns])[None]
 
-        return self._initializer(("biases", *columns), made, (1, len(columns) * cell.units), first)
+        return self._initializer(("biases", *columns), made, (1, len(columns) * units), first)
 
     def _initializer(
         self, key: tuple[object, ...], made: Callable[[], np.ndarray], shape: Sequence[int], first: Columns
@@ -220,8 +240,7 @@ class _Weights:
         value = self.edit.initializer(
             ir.LazyTensor(tensor, dtype=dtype, shape=sizes, name=None), f"{source.name}_onnx"
         )
-        if ROLE in source.metadata_props:
-            value.metadata_props[ROLE] = source.metadata_props[ROLE]
+        value.metadata_props.update({k: t for k in (ROLE, PLACE) if (t := source.metadata_props.get(k))})
         self._made[key] = value
         self._sources.setdefault(source, value)
         return value
@@ -254,7 +273,7 @@ def _write(weights: _Weights, node: ir.Node, match: _Match) -> None:
     states = list(node.inputs[2:])
     order = [cell.hidden, 1 - cell.hidden] if len(states) == 2 else [0]
     starts = [_start(edit, node, states[k]) for k in order]
-    given += [weights.biases(cell), None, *starts]
+    given += [weights.biases(cell, node), None, *starts]
     while given[-1] is None:
         given.pop()
     made = edit.node(cell.kind, given, _attributes(cell), like=node, outputs=1 + len(states))

@@ -13,7 +13,7 @@ from isthmus.errors import Unsupported
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import signature_of
 from isthmus.hub.model import Hub
-from isthmus.hub.state import PLACE
+from isthmus.hub.state import PLACE, STATE, State
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
 from isthmus.passes.recover.every import recoveries
@@ -60,6 +60,7 @@ def read_program(program: Program) -> Hub:
         source_kind=program.kind,
         road=program.road,
         notes=(*program.notes, *reader.notes),
+        extras={STATE: State()},  # every weight is marked as one
     )
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
     hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])

@@ -52,7 +52,7 @@ class TorchBackend:
         self._made: dict[ir.Value, Any] = {}
         self._below: dict[str, set[str]] = {}
         marks = {value.metadata_props.get(ROLE) for value in (weights or {}).values()}
-        self.marked = bool(marks & {"parameter", "buffer"})
+        self.marked = state is not None or bool(marks & {"parameter", "buffer"})
         """Whether the source tells its weights from its constants."""
         for key in (*map(place_of, (weights or {}).values()), *self.state.tied, *self.state.kept):
             parts = key.split(".")

@@ -145,7 +145,7 @@ def settled(
             tensor = tensor.permute(stored[leaf]).contiguous()
         if leaf in reshaped:
             tensor = tensor.reshape(reshaped[leaf])
-        fill(module, leaf, tensor)
+        fill(module, leaf, tensor, trains=backend.role(value) == "parameter")
         backend.note(value, f"{path}.{leaf}", stored.get(leaf), reshaped.get(leaf))
     count = backend.state.kept.get(f"{home}.{COUNT}")
     if count is not None and COUNT in module._buffers:
@@ -164,11 +164,11 @@ def _may_share(backend: TorchBackend, home: str, leaf: str, value: ir.Value) -> 
     return tied and held.perm is None and held.shape is None and backend.role(value) == "parameter"
 
 
-def fill(module: nn.Module, leaf: str, tensor: torch.Tensor) -> None:
+def fill(module: nn.Module, leaf: str, tensor: torch.Tensor, *, trains: bool) -> None:
     """Put a weight into a layer that was made without values."""
     owner, name = _owner(module, leaf), leaf.rpartition(".")[2]
     if name in owner._parameters:
-        owner._parameters[name] = nn.Parameter(tensor)
+        owner._parameters[name] = nn.Parameter(tensor, requires_grad=trains)
     else:
         owner._buffers[name] = tensor
 

@@ -11,7 +11,7 @@ from torch import fx, nn
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
 from isthmus.hub.schema import ML
-from isthmus.hub.state import filled, leaves, state_of
+from isthmus.hub.state import STATE, filled, leaves, state_of
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
 from isthmus.types import Blocker, Note, Options, StoredWeight
@@ -75,7 +75,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     if blocked := signature_blockers(ready.graph):
         raise Unsupported("the target refuses parts of this model:", [*blocked, *missing(ready.graph, LOWERINGS)])
     recorder = Recorder()
-    backend = TorchBackend(recorder, ready.graph.initializers, state_of(ready.extras))
+    backend = TorchBackend(recorder, ready.graph.initializers, ready.extras.get(STATE))
     graph = ready.graph
     taken: set[str] = set()
     given = []
