@@ -88,6 +88,8 @@ class FoldConstants(HubPass):
             return None
         if any(v is not None and not _is_constant(v) for v in node.inputs):
             return None
+        if any(v is not None and v.dtype == ir.DataType.STRING for v in node.inputs):
+            return None
         tensors = [v.const_value for v in node.inputs if v is not None]
         held = sum(t.nbytes for t in tensors if t is not None)
         if held > _LARGE:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.errors import Unsupported
+from isthmus.hub import provenance
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import signature_of
 from isthmus.hub.model import Hub

@@ -79,7 +79,10 @@ def div_no_nan(op, x: ComplexOrReal, y: ComplexOrReal):
 
 @read("TruncateDiv")
 def truncate_div(op, c, x, y):
-    return op.Div(x, y)
+    quotient = op.Div(x, y)
+    if not c.dtype().is_floating:
+        return quotient
+    return op.Where(op.Less(quotient, 0.0), op.Ceil(quotient), op.Floor(quotient))
 
 
 @read("FloorDiv")

@@ -43,7 +43,9 @@ def extract_patches(op, c, image, *, ksizes, strides, rates, padding):
 @read("ExtractVolumePatches")
 def extract_volumes(op, c, image, *, ksizes, strides, padding):
     form = Format(5, last=True)
-    return _patches(op, c, image, form, Window.of(form.picked(ksizes), form.picked(strides), None), padding)
+    made = _patches(op, c, image, form, Window.of(form.picked(ksizes), form.picked(strides), None), padding)
+    made.shape = ir.Shape([None] * form.rank)  # where sizes are free TensorFlow tells a rank of 4
+    return made
 
 
 def _patches(op, c, image, form, window, padding):

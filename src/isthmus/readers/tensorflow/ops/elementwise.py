@@ -26,7 +26,6 @@ table.alias(
     Erf="Erf",
     Floor="Floor",
     IsNan="IsNaN",
-    Relu="Relu",
     Rint="Round",
     Sinh="Sinh",
     Tan="Tan",
@@ -49,6 +48,11 @@ def sign(op, c, x: ComplexOrReal):
         size = op.Unsqueeze(cx.modulus(op, x), [-1])
         return Complex(op.Where(op.Equal(size, 0.0), op.constant(0, size.dtype), op.Div(x.pairs, size)))
     return op.Where(op.IsNaN(x), x, op.Sign(x)) if c.dtype().is_floating else op.Sign(x)
+
+
+@read("Relu")
+def relu(op, c, x):
+    return op.Identity(x) if c.dtype().is_unsigned else op.Relu(x)
 
 
 @read("Round")

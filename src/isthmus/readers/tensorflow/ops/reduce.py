@@ -15,6 +15,7 @@ table = Reads()
 read = table.read
 
 _INT64 = ir.DataType.INT64
+_WORD = 1 << 32
 _REDUCED = {_INT64, ir.DataType.UINT64, ir.DataType.UINT32}
 """The integers that sums keep: the smaller ones go through int64, and wrap on the way back."""
 
@@ -30,6 +31,8 @@ def _reduced(op, kind, x, axes, keep_dims):
     where = op.Reshape(op.Cast(axes, to=_INT64), [-1]) if listed is None else listed
     if listed == []:
         return op.Identity(x)
+    if listed is not None and x.shape is not None:  # of empty tensors ONNX Runtime forgets axes counted from behind
+        where = [axis % len(x.shape) for axis in listed]
     return getattr(op, kind)(x, where, keepdims=int(keep_dims), noop_with_empty_axes=1)
 
 
@@ -50,9 +53,31 @@ def _pairs(op, c, kind, x, axes, keep_dims):
 def total(op, c, x: ComplexOrReal, axes: Host, *, keep_dims):
     if isinstance(x, Complex):
         return _pairs(op, c, "ReduceSum", x, axes, keep_dims)
-    if c.dtype().is_integer and x.dtype not in _REDUCED:
-        return _through(op, "ReduceSum", x, axes, keep_dims, _INT64)
-    return _reduced(op, "ReduceSum", x, axes, keep_dims)
+    if not c.dtype().is_integer:
+        return _reduced(op, "ReduceSum", x, axes, keep_dims)
+    return _sum_of_whole(op, x, axes, keep_dims)
+
+
+def _sum_of_whole(op, x, axes, keep_dims):
+    """Sums that wrap. ONNX Runtime sums int64 in float64, so halves of 32 bits are summed, where more are used."""
+    wide = x if x.dtype == _INT64 else op.Cast(x, to=_INT64)
+    if x.dtype.itemsize < 8 or _is_narrow(x):
+        found = _reduced(op, "ReduceSum", wide, axes, keep_dims)
+    else:
+        low = op.Mod(wide, _WORD)
+        high = op.Div(op.Sub(wide, low), _WORD)
+        low, high = (_reduced(op, "ReduceSum", half, axes, keep_dims) for half in (low, high))
+        found = op.Add(op.Mul(high, _WORD), low)
+    return found if found.dtype == x.dtype else op.Cast(found, to=x.dtype)
+
+
+def _is_narrow(x):
+    """Whether integers of 64 bits were cast from a type that is narrower."""
+    node = x.producer()
+    if node is None or node.op_type != "Cast":
+        return False
+    dtype = node.inputs[0].dtype
+    return dtype == ir.DataType.BOOL or (dtype.is_integer() and dtype.itemsize < 8)
 
 
 @read("Mean")
@@ -108,9 +133,11 @@ def _count(op, x, axes, keep_dims):
 def euclidean_norm(op, c, x, axes: Host, *, keep_dims):
     if _axes(axes) == []:
         return op.Abs(x)
-    if c.dtype().is_integer:
-        return _through(op, "ReduceL2", x, axes, keep_dims, ir.DataType.DOUBLE)
-    return _reduced(op, "ReduceL2", x, axes, keep_dims)
+    if not c.dtype().is_integer:
+        return _reduced(op, "ReduceL2", x, axes, keep_dims)
+    wide = op.Cast(x, to=_INT64)
+    squares = op.Cast(_sum_of_whole(op, op.Mul(wide, wide), axes, keep_dims), to=x.dtype)  # they wrap
+    return op.Cast(op.Sqrt(op.Cast(squares, to=ir.DataType.DOUBLE)), to=x.dtype)
 
 
 @read("ArgMax")
