@@ -10,7 +10,8 @@ from onnx_ir.passes.common import InlinePass
 
 from isthmus.errors import InvalidModel
 from isthmus.hub import provenance
-from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.free_dims import name_free_dims
+from isthmus.hub.infer import infer_shapes
 from isthmus.hub.io import MAP_TYPE, renamed
 from isthmus.hub.model import HUB_OPSET, ONNX, ROLE
 from isthmus.hub.nameless import forget_nameless

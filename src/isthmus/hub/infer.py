@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from isthmus.errors import InvalidModel
+from isthmus.hub.free_dims import is_open, made_up
 from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.model import CHANNELS_LAST
-from isthmus.hub.ranks import ranks_of_outputs, reshaped
+from isthmus.hub.ranks import copied_axis, ranks_of_outputs, reshaped
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
@@ -24,9 +25,6 @@ _SCALES_DEPEND = 256
 
 _ROUNDS = 16
 """How often what onnx does not see may hide behind what it does not see."""
-
-_GENERATED = "unk__"
-"""How onnx's inference begins the names of dimensions that it makes up."""
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -48,17 +46,16 @@ def _infer_once(model: ir.Model, ours: set[ir.Value]) -> None:
     inferred = _inferred(model, ours)
     if inferred is not None:
         for graph, proto in zip(model.graphs(), _graph_protos(inferred.graph), strict=False):
-            _merge(graph, proto)
+            _merge(graph, proto, made_up(model))
 
 
 def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
     """Tell onnx the ranks that it does not see, and let it go on from there."""
+    invented = made_up(model)
     for _ in range(_ROUNDS):
         filled = set[ir.Value]()
         for node in _nodes(model):
-            shape = (
-                reshaped(node, _open) if node.op_type == "Reshape" and not node.outputs[0].is_graph_output() else None
-            )
+            shape = reshaped(node, lambda dim: is_open(dim, invented))
             if shape is not None:
                 node.outputs[0].shape = shape
                 filled.add(node.outputs[0])
@@ -79,10 +76,6 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
 def _is_declared(value: ir.Value) -> bool:
     """Whether a computed value has a shape, which onnx may not have seen itself: in a body it sees no constants."""
     return value.shape is not None and value.producer() is not None
-
-
-def _open(dim: ir.SymbolicDim) -> bool:
-    return dim.value is None or dim.value.startswith(_GENERATED)
 
 
 def _settle_loop_states(model: ir.Model, ours: set[ir.Value]) -> bool:
@@ -137,7 +130,7 @@ def _proven(state: ir.Value, returned: ir.Value, *, whole: bool) -> bool:
 
 def _inferred(model: ir.Model, ours: set[ir.Value]) -> onnx.ModelProto | None:
     """A weightless copy after inference, or ``None`` where onnx cannot read the model at all."""
-    with _declared_only(model, ours), _weightless(model):
+    with _copying(model), _declared_only(model, ours), _weightless(model):
         try:
             proto = ir.serde.serialize_model(model)
         except ir.serde.SerdeError as error:
@@ -153,6 +146,30 @@ def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+@contextlib.contextmanager
+def _copying(model: ir.Model) -> Iterator[None]:
+    """For a while, a Reshape whose open axis is the operand's says so: onnx passes the name on of what is copied."""
+    told = [(node, axis) for node in _nodes(model) if (axis := copied_axis(node)) is not None]
+    held = [(node, node.inputs[1]) for node, _ in told]
+    targets: list[ir.Value] = []
+    try:
+        for index, (node, axis) in enumerate(told):
+            before = node.inputs[1]
+            assert before is not None and before.const_value is not None
+            target = before.const_value.numpy().copy()
+            target[axis] = 0
+            value = ir.val(f"{before.name}__copying_{index}", const_value=ir.tensor(target))
+            model.graph.initializers.add(value)
+            targets.append(value)
+            node.replace_input_with(1, value)
+        yield
+    finally:
+        for node, before in held:
+            node.replace_input_with(1, before)
+        for value in targets:
+            model.graph.initializers.pop(value.name or "", None)
 
 
 @contextlib.contextmanager
@@ -220,18 +237,18 @@ def _graph_protos(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                     yield from _graph_protos(inner)
 
 
-def _merge(graph: ir.Graph, proto: onnx.GraphProto) -> None:
+def _merge(graph: ir.Graph, proto: onnx.GraphProto, invented: Collection[str]) -> None:
     found: Mapping[str, onnx.TypeProto] = {
         info.name: info.type for info in (*proto.input, *proto.value_info, *proto.output)
     }
     for value in graph.inputs:
-        _adopt(value, found)  # a body's inputs take their types from outside
+        _adopt(value, found, invented)  # a body's inputs take their types from outside
     for node in graph:
         for value in node.outputs:
-            _adopt(value, found)
+            _adopt(value, found, invented)
 
 
-def _adopt(value: ir.Value, found: Mapping[str, onnx.TypeProto]) -> None:
+def _adopt(value: ir.Value, found: Mapping[str, onnx.TypeProto], invented: Collection[str]) -> None:
     proto = found.get(value.name or "")
     if proto is None:
         return
@@ -247,10 +264,10 @@ def _adopt(value: ir.Value, found: Mapping[str, onnx.TypeProto]) -> None:
     if shape is not None:
         declared = value.shape
         promised = value.is_graph_input() or value.is_graph_output()
-        value.shape = shape if declared is None else _merged(declared, shape, promised)
+        value.shape = shape if declared is None else _merged(declared, shape, promised, invented)
 
 
-def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool) -> ir.Shape:
+def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool, invented: Collection[str]) -> ir.Shape:
     """Inferred dims win over declared ones, except in what the model promises outside; names beat no names.
 
     A declared 1 fills nothing: it is what remains where somebody freed a batch axis by hand.
@@ -259,8 +276,8 @@ def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool) -> ir.Shape:
         return declared if promised else inferred
     dims: list[int | ir.SymbolicDim] = []
     for said, found in zip(declared, inferred, strict=True):
-        known = isinstance(found, int) or not _open(found)
-        named = isinstance(said, int) or not _open(said)
+        known = isinstance(found, int) or not is_open(found, invented)
+        named = isinstance(said, int) or not is_open(said, invented)
         if promised and named:
             dims.append(said)
         elif known or not named or (said == 1 and not promised):
@@ -270,62 +287,5 @@ def _merged(declared: ir.Shape, inferred: ir.Shape, promised: bool) -> ir.Shape:
     return ir.Shape(dims)
 
 
-def name_free_dims(model: ir.Model) -> None:
-    """Every free dimension gets a name: the source's, else one made of the input's name and the axis, else a count.
-
-    Names that onnx's inference makes up depend on the order of the nodes' visits; they are numbered anew in
-    the order in which they appear, so that the same model always gives the same names.
-    """
-    taken = {
-        dim.value
-        for value in _all_values(model)
-        for dim in value.shape or ()
-        if isinstance(dim, ir.SymbolicDim) and dim.value is not None
-    }
-    fresh = _fresh_names({name for name in taken if not name.startswith(_GENERATED)})
-    renamed: dict[str, str] = {}
-    outside = set(model.graph.inputs)
-    for value in _all_values(model):
-        if value.shape is None:
-            continue
-        dims: list[int | ir.SymbolicDim] = []
-        for axis, dim in enumerate(value.shape):
-            if isinstance(dim, int) or (dim.value is not None and not dim.value.startswith(_GENERATED)):
-                dims.append(dim)
-            elif dim.value is None:
-                dims.append(ir.SymbolicDim(fresh(f"{value.name}_dim_{axis}" if value in outside else "")))
-            else:
-                if dim.value not in renamed:
-                    renamed[dim.value] = fresh("")
-                dims.append(ir.SymbolicDim(renamed[dim.value]))
-        value.shape = ir.Shape(dims)
-
-
-def _fresh_names(taken: set[str]) -> _Fresh:
-    return _Fresh(taken)
-
-
-class _Fresh:
-    """Names not used before: the wish where it is free, ``d0``, ``d1`` … otherwise."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = taken
-        self._count = 0
-
-    def __call__(self, wish: str) -> str:
-        while not wish or wish in self._taken:
-            wish = f"d{self._count}"
-            self._count += 1
-        self._taken.add(wish)
-        return wish
-
-
 def _nodes(model: ir.Model) -> Iterator[ir.Node]:
     return (node for graph in model.graphs() for node in graph)
-
-
-def _all_values(model: ir.Model) -> Iterator[ir.Value]:
-    for graph in model.graphs():
-        yield from graph.inputs
-        for node in graph:
-            yield from node.outputs

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.free_dims import name_free_dims
+from isthmus.hub.infer import infer_shapes
 from isthmus.hub.model import ONNX, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, known, rank

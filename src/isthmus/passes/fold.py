@@ -7,7 +7,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.free_dims import name_free_dims
+from isthmus.hub.infer import infer_shapes
 from isthmus.hub.model import ONNX, ROLE, Hub
 from isthmus.hub.provenance import inherit
 from isthmus.passes.arrays import FOLDS, Array, evaluate

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from isthmus.hub.infer import infer_shapes, name_free_dims
+from isthmus.hub.free_dims import name_free_dims
+from isthmus.hub.infer import infer_shapes
 from isthmus.hub.model import ONNX, Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.passes.base import HubPass, PassResult, Reasons
