@@ -100,7 +100,6 @@ def _training(seen: Mapping[str, Any]) -> str:
         return "nothing to train"
     if "before" not in seen:
         return f"{seen['parameters']} parameters, no float output to train"
-    assert seen["after"] is not None, "no parameter is reached by the gradient"
     assert seen["after"] < seen["before"], f"a step takes the loss from {seen['before']} to {seen['after']}"
     unreached = f", unreached {seen['unreached']}" if seen["unreached"] else ""
     return f"{seen['parameters']} parameters{unreached}, loss {seen['before']:.6g} → {seen['after']:.6g}"
