@@ -7,6 +7,8 @@ from typing import Any
 
 from isthmus.opening.named import named_object
 
+NAME_THEM = "name each with --custom-objects package.module:Name"
+
 
 def custom_objects(names: Sequence[str]) -> dict[str, Any]:
     """The classes and functions by their own names. Raises errors.UsageError where one cannot be imported."""

@@ -13,7 +13,7 @@ import h5py
 
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
 from isthmus.opening.archives import check_archive, check_hdf5, opened_archive, text_of
-from isthmus.opening.custom import custom_objects
+from isthmus.opening.custom import NAME_THEM, custom_objects
 from isthmus.opening.legacy import load_legacy
 from isthmus.opening.quiet import quiet
 
@@ -22,6 +22,12 @@ _LOADING = (
     *(ValueError, zipfile.BadZipFile, AssertionError, EOFError),
 )
 """What Keras raises on files that it cannot make sense of."""
+
+_ROOMS = (
+    *("activations", "constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers"),
+    *("regularizers", "dtype_policies", "quantizers"),
+)
+"""Where Keras looks for what a file names without its module."""
 
 
 def load_file(path: Path, custom: Sequence[str] = (), *, trust: bool = False) -> Any:
@@ -38,18 +44,21 @@ def load_file(path: Path, custom: Sequence[str] = (), *, trust: bool = False) ->
     """
     config, version = _described(path)
     named = custom_objects(custom)
+    is_legacy = version.partition(".")[0] in ("0", "1", "2")
     if not trust:
-        _refuse_code(path, config, named)
-    if version.partition(".")[0] in ("0", "1", "2"):
+        _refuse_code(path, config, named, is_legacy=is_legacy)
+    if is_legacy:
         return load_legacy(path, config, named, trust=trust)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras
 
-    registered = {key: named[name] for key in _registered(config) if (name := key.rpartition(">")[2]) in named}
+    registered = {key: named[name] for key in _registered(config) if (name := _plain(key)) in named}
     try:
         with quiet():
             return keras.saving.load_model(path, {**named, **registered}, compile=False, safe_mode=not trust)
     except _LOADING as error:
+        if "register_keras_serializable" in str(error):  # it looks for what it has not
+            raise UnsafeInput(f"{path.name} needs custom objects: {_first(error)}", hint=NAME_THEM) from error
         raise InvalidModel(f"Keras cannot load {path.name}: {_first(error)}") from error
 
 
@@ -90,18 +99,18 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
     return found
 
 
-def _refuse_code(path: Path, config: Mapping[str, Any], named: Mapping[str, Any]) -> None:
-    """Raise errors.UnsafeInput with every Lambda layer and every custom object that nobody named."""
-    lambdas, customs = [], []
+def _refuse_code(path: Path, config: Mapping[str, Any], named: Mapping[str, Any], *, is_legacy: bool) -> None:
+    """Raise errors.UnsafeInput with every Lambda layer, custom object that nobody named, and file elsewhere."""
+    lambdas, customs, files = [], [], []
     for entry in _objects(config):
         cls, inner = str(entry.get("class_name")), entry.get("config")
         if cls in ("Lambda", "__lambda__"):
             name = inner.get("name", "") if isinstance(inner, Mapping) else ""
             lambdas.append(str(name or cls))
-        elif _is_custom(entry) and cls not in named and str(inner) not in named:
-            customs.append(str(entry.get("registered_name") or f"{entry.get('module')}.{cls}"))
-    if not lambdas and not customs:
-        return
+        elif _is_custom(entry, is_legacy) and cls not in named and _plain(str(inner)) not in named:
+            customs.append(_called(entry))
+        if isinstance(inner, Mapping) and isinstance(vocabulary := inner.get("vocabulary"), str):
+            files.append(vocabulary)
     told = []
     hints = []
     if lambdas:
@@ -109,24 +118,59 @@ def _refuse_code(path: Path, config: Mapping[str, Any], named: Mapping[str, Any]
         hints.append("pass --trust-pickle if you know who made it, or replace Lambda by a layer of your own")
     if customs:
         told.append(f"custom objects: {', '.join(dict.fromkeys(customs))}")
-        hints.append("name each with --custom-objects package.module:Name")
-    raise UnsafeInput(f"loading {path.name} would run code; it holds {'; '.join(told)}", hint="; ".join(hints))
+        hints.append(NAME_THEM)
+    if files:
+        told.append(f"vocabularies of files elsewhere: {', '.join(dict.fromkeys(files))}")
+        hints.append("pass --trust-pickle if you know who made it")
+    if told:
+        raise UnsafeInput(
+            f"loading {path.name} would run code or read files; it holds {'; '.join(told)}",
+            hint="; ".join(dict.fromkeys(hints)),
+        )
 
 
-def _is_custom(entry: Mapping[str, Any]) -> bool:
-    """Whether Keras 3 would look for this object outside of itself."""
+def _is_custom(entry: Mapping[str, Any], is_legacy: bool) -> bool:
+    """Whether Keras 3 would look for this object outside of itself; ``load_legacy`` asks for itself."""
     if "module" not in entry and "registered_name" not in entry:
-        return False  # of Keras 2, which looks nowhere else than among what it is given
+        return not is_legacy and not _is_own(str(entry.get("class_name")))
     module = entry.get("module")
+    if module == "builtins" and entry.get("class_name") == "function":
+        return not _is_own(str(entry.get("config")))
     if entry.get("registered_name") and ">" in str(entry["registered_name"]):
         return True
     return module is None or str(module).partition(".")[0] not in ("keras", "builtins", "tf_keras", "tensorflow")
 
 
+def _is_own(name: str) -> bool:
+    """Whether Keras finds a class or function by its bare name among its own; ``__tuple__`` and its like are data."""
+    import keras
+
+    return (
+        name == "Functional"
+        or name.startswith("__")
+        or any(callable(getattr(getattr(keras, room), name, None)) for room in _ROOMS)
+    )
+
+
+def _called(entry: Mapping[str, Any]) -> str:
+    """What the user knows a custom object by."""
+    if entry.get("class_name") == "function":
+        return str(entry.get("config"))
+    module = f"{entry['module']}." if entry.get("module") else ""
+    return str(entry.get("registered_name") or f"{module}{entry.get('class_name')}")
+
+
+def _plain(name: str) -> str:
+    """``Twice`` of ``package>Twice``."""
+    return name.rpartition(">")[2]
+
+
 def _registered(config: Any) -> Iterator[str]:
+    """The names under which Keras would look for custom objects."""
     for entry in _objects(config):
-        if isinstance(name := entry.get("registered_name"), str):
-            yield name
+        for key in ("registered_name", "config"):
+            if isinstance(name := entry.get(key), str):
+                yield name
 
 
 def _objects(config: Any) -> Iterator[Mapping[str, Any]]:

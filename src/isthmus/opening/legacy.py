@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 
 from isthmus.errors import FrameworkMissing, InvalidModel, UnsafeInput
+from isthmus.opening.custom import NAME_THEM
 from isthmus.opening.quiet import quiet
 
 _LOADING = (
@@ -60,10 +61,10 @@ def load_legacy(path: Path, config: Mapping[str, Any], custom: Mapping[str, Any]
             model.load_weights(path)
             return model
     except _LOADING as error:
-        lines = str(error).strip().splitlines()
-        raise InvalidModel(
-            f"tf_keras cannot load {path.name}: {lines[0] if lines else type(error).__name__}"
-        ) from error
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "custom_object_scope" in str(error):  # it looks for what it has not
+            raise UnsafeInput(f"{path.name} needs custom objects: {told}", hint=NAME_THEM) from error
+        raise InvalidModel(f"tf_keras cannot load {path.name}: {told}") from error
 
 
 def up_to_date(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def _refuse_unknown(path: Path, config: Mapping[str, Any], custom: Mapping[str, 
     if unknown:
         raise UnsafeInput(
             f"loading {path.name} would run code; it holds custom objects: {', '.join(dict.fromkeys(unknown))}",
-            hint="name each with --custom-objects package.module:Name",
+            hint=NAME_THEM,
         )
 
 
