@@ -105,6 +105,35 @@ def test_names_of_free_dimensions_flow_through() -> None:
     assert shape is not None and shape[0] == ir.SymbolicDim("batch") and shape[1] == 12
 
 
+def test_a_name_passes_through_a_reshape_to_an_open_size() -> None:
+    model = _model(
+        "<int64[4] heads = {-1,6,2,4}, int64[3] joined = {-1,6,8}>"
+        " { a = Reshape<allowzero=1>(x, heads) b = Add(a, a) c = Reshape(b, joined) y = Add(c, x) }",
+        head="float[batch,6,8] x) => (float[?,6,8] y",
+    )
+    assert {str(node.outputs[0].shape) for node in model.graph} == {"[batch,6,2,4]", "[batch,6,8]"}
+    assert model.graph.node(0).attributes["allowzero"].as_int() == 1
+    held = {name: value.const_value for name, value in model.graph.initializers.items()}
+    assert {name: tensor and tensor.numpy().tolist() for name, tensor in held.items()} == {
+        "heads": [-1, 6, 2, 4],
+        "joined": [-1, 6, 8],
+    }
+
+
+def test_a_made_up_name_gives_way_to_one_that_is_found_later() -> None:
+    model = _model("{ y = Relu(x) }", head="float[batch,4] x) => (float[?,4] y")
+    (node,) = model.graph
+    unknown = ir.Value(name="z", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None, 4]))
+    model.graph.inputs.append(unknown)
+    node.replace_input_with(0, unknown)
+    model.graph.outputs[0].shape = ir.Shape([None, 4])
+    canonicalize(model)
+    assert str(model.graph.outputs[0].shape) == "[d0,4]"
+    node.replace_input_with(0, model.graph.inputs[0])
+    canonicalize(model)
+    assert str(model.graph.outputs[0].shape) == "[batch,4]"
+
+
 def test_a_stale_declared_shape_does_not_win() -> None:
     proto = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["": 18]> g (float[batch,4] x) => (float[batch,4] y) <float[1,4] h>'

@@ -151,23 +151,27 @@ def _root(error: BaseException) -> BaseException:
 @contextlib.contextmanager
 def _copying(model: ir.Model) -> Iterator[None]:
     """For a while, a Reshape whose open axis is the operand's says so: onnx passes the name on of what is copied."""
-    told = [(node, axis) for node in _nodes(model) if (axis := copied_axis(node)) is not None]
-    held = [(node, node.inputs[1]) for node, _ in told]
+    held: list[tuple[ir.Node, ir.Value, ir.Attr | None]] = []
     targets: list[ir.Value] = []
     try:
-        for index, (node, axis) in enumerate(told):
-            before = node.inputs[1]
-            assert before is not None and before.const_value is not None
+        for node in _nodes(model):
+            axis = copied_axis(node)
+            before = node.inputs[1] if axis is not None else None
+            if axis is None or before is None or before.const_value is None:
+                continue
             target = before.const_value.numpy().copy()
             target[axis] = 0
-            value = ir.val(f"{before.name}__copying_{index}", const_value=ir.tensor(target))
+            value = ir.val(f"{before.name}__copying_{len(targets)}", const_value=ir.tensor(target))
             model.graph.initializers.add(value)
             targets.append(value)
+            held.append((node, before, node.attributes.pop("allowzero", None)))
             node.replace_input_with(1, value)
         yield
     finally:
-        for node, before in held:
+        for node, before, allowzero in held:
             node.replace_input_with(1, before)
+            if allowzero is not None:
+                node.attributes.add(allowzero)
         for value in targets:
             model.graph.initializers.pop(value.name or "", None)
 
@@ -208,21 +212,34 @@ def _small(tensor: ir.TensorProtocol) -> bool:
 
 @contextlib.contextmanager
 def _declared_only(model: ir.Model, ours: set[ir.Value]) -> Iterator[None]:
-    """For a while, no intermediate value has a shape, unless no schema could tell it."""
+    """For a while, no intermediate value has a shape, unless no schema could tell it, and no name is made up."""
     held: list[tuple[ir.Value, ir.Shape | None, ir.TypeProtocol | None]] = []
+    invented = made_up(model)
     try:
         for graph in model.graphs():
             for node in graph:
-                if node.domain == CHANNELS_LAST or schema_of(node.domain, node.op_type) is None:
-                    continue
                 for value in node.outputs:
-                    if value not in ours and not value.is_graph_output():
+                    if value.is_graph_output():
+                        held.append((value, value.shape, value.type))
+                        value.shape = _without_invented(value.shape, invented)
+                    elif value not in ours and _is_told(node):
                         held.append((value, value.shape, value.type))
                         value.shape, value.type = None, None
         yield
     finally:
         for value, shape, kind in held:
             value.shape, value.type = shape, kind
+
+
+def _is_told(node: ir.Node) -> bool:
+    """Whether onnx's inference can tell what the node gives."""
+    return node.domain != CHANNELS_LAST and schema_of(node.domain, node.op_type) is not None
+
+
+def _without_invented(shape: ir.Shape | None, names: Collection[str]) -> ir.Shape | None:
+    if shape is None:
+        return None
+    return ir.Shape([None if isinstance(dim, ir.SymbolicDim) and is_open(dim, names) else dim for dim in shape])
 
 
 def _graph_protos(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
