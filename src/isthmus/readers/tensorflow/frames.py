@@ -3,7 +3,7 @@ that Merges join. Which operations are what; nothing is read here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ def parts_of(graph: tf.Graph) -> Mapping[tf.Operation, Frame | Choice]:
 
 def control_effects(wanted: Iterable[tf.Tensor]) -> list[tf.Operation]:
     """The operations that change a resource and that ``wanted`` waits for, by data or by control."""
-    return [node for node in _before([t.op for t in wanted], set()) if has_effect(node)]
+    return [node for node in _before([t.op for t in wanted], control=True) if has_effect(node)]
 
 
 # ---------------------------------------------------------------------------------------------------- loops
@@ -104,9 +104,10 @@ def _frame(cond: tf.Operation) -> Frame:
         for user in (within[merge].outputs[0].consumers() if merge in within else ())
         if user.type in _EXITS
     ]
-    stops = {*merges, *entered}
-    inner = _before([cond, *(step.op for step in steps)], stops)
-    reached = {tensor.op for node in inner for tensor in node.inputs} | {step.op for step in steps}
+    ends, stops = [cond, *(step.op for step in steps)], {*merges, *entered}
+    reached = set(_before(ends, stops, control=False)) | {
+        tensor.op for node in _before(ends, stops, control=False) for tensor in node.inputs
+    }
     return Frame(
         node=cond,
         cond=Region(cond.graph, tuple(merge.outputs[0] for merge in merges), (cond.inputs[0],)),
@@ -114,7 +115,7 @@ def _frame(cond: tf.Operation) -> Frame:
         initial=tuple(enter.inputs[0] for enter in merges.values()),
         exits=tuple(exits),
         constants=tuple(enter for enter in entered if enter in reached and enter not in set(merges.values())),
-        effects=tuple(node for node in inner if has_effect(node)),
+        effects=tuple(node for node in _before(ends, stops, control=True) if has_effect(node)),
     )
 
 
@@ -136,8 +137,10 @@ def _next_of(merge: tf.Operation) -> Any:
     return next(t.op for t in merge.inputs if t.op.type in _NEXT)
 
 
-def _before(nodes: Iterable[tf.Operation], stops: set[tf.Operation]) -> list[tf.Operation]:
-    """All that ``nodes`` wait for, themselves included, up to ``stops``."""
+def _before(
+    nodes: Iterable[tf.Operation], stops: Container[tf.Operation] = (), *, control: bool
+) -> list[tf.Operation]:
+    """All that ``nodes`` are computed from, and wait for where ``control``, themselves included; not ``stops``."""
     found: dict[tf.Operation, None] = {}
     pending = list(nodes)
     while pending:
@@ -146,7 +149,7 @@ def _before(nodes: Iterable[tf.Operation], stops: set[tf.Operation]) -> list[tf.
             continue
         found[node] = None
         pending += [tensor.op for tensor in node.inputs]
-        pending += node.control_inputs
+        pending += node.control_inputs if control else ()
     return list(found)
 
 
@@ -164,26 +167,29 @@ def _choices(graph: tf.Graph) -> Iterator[Choice]:
         key = _joined(node, alive)
         if key is None:
             continue
-        before = set(_before_data([t.op for t in node.inputs]))
+        before = set(_before([t.op for t in node.inputs], control=False))
         level = 0
         while any(other in before for other in groups.get((*key, level), ())):
             level += 1
         groups.setdefault((*key, level), []).append(node)
-    switches = {_key(node): node for node in order if node.type in SWITCHES}
+    switches: dict[str, list[tf.Operation]] = {}
+    for node in order:
+        if node.type in SWITCHES:
+            switches.setdefault(_key(node), []).append(node)
     for (key, places, _, _), merges in groups.items():
         yield _choice(switches[key], places, merges)
 
 
-def _choice(switch: tf.Operation, places: tuple[int, ...], merges: Sequence[tf.Operation]) -> Choice:
-    key = _key(switch)
+def _choice(own: Sequence[tf.Operation], places: tuple[int, ...], merges: Sequence[tf.Operation]) -> Choice:
     graph, count = merges[0].graph, len(places)
-    inner = _before_data([t.op for merge in merges for t in merge.inputs], key)
-    switches = tuple(node for node in inner if node.type in SWITCHES and _key(node) == key)
+    inner = _before([t.op for merge in merges for t in merge.inputs], set(own), control=False)
+    used = {tensor.op for node in (*inner, *merges) for tensor in node.inputs}
+    switches = tuple(switch for switch in own if switch in used)
     given = [tuple(switch.outputs[place] for switch in switches) for place in range(count)]
     results = [tuple(merge.inputs[places.index(place)] for merge in merges) for place in range(count)]
     branches = tuple(Region(graph, given[place], results[place]) for place in range(count))
-    by_number = switch.type == "_SwitchN"
-    return Choice(merges[0], origin(_test(switch)), by_number, tuple(merges), branches, switches)
+    by_number = own[0].type == "_SwitchN"
+    return Choice(merges[0], origin(_test(own[0])), by_number, tuple(merges), branches, switches)
 
 
 def _joined(merge: tf.Operation, alive: Mapping[str, _Alive]) -> tuple[Any, ...] | None:
@@ -253,17 +259,3 @@ def _ordered(nodes: Sequence[tf.Operation]) -> list[tf.Operation]:
 def _waits_for(node: tf.Operation) -> list[tf.Operation]:
     given = [tensor.op for tensor in node.inputs if tensor.op.type not in _NEXT]
     return [*given, *(n for n in node.control_inputs if n.type not in _NEXT)]
-
-
-def _before_data(nodes: Iterable[tf.Operation], key: str = "") -> list[tf.Operation]:
-    """All that ``nodes`` are computed from, themselves included, up to the Switches on the test ``key``."""
-    found: dict[tf.Operation, None] = {}
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        if node in found:
-            continue
-        found[node] = None
-        if not (key and node.type in SWITCHES and _key(node) == key):
-            pending += [tensor.op for tensor in node.inputs]
-    return list(found)

@@ -95,10 +95,16 @@ def called(node: tf.Operation) -> Iterator[Any]:
 
 
 def has_effect(node: tf.Operation) -> bool:
-    """Whether the operation, or a function that it calls, changes what a resource holds."""
-    if node.type.startswith(_WRITES):
+    """Whether the operation, or a function that it calls, changes what a resource or a reference holds."""
+    if node.type.startswith(_WRITES) or _writes_reference(node):
         return True
     return any(has_effect(inner) for graph in called(node) for inner in graph.get_operations())
+
+
+def _writes_reference(node: tf.Operation) -> bool:
+    """Whether an operation of TensorFlow 1 changes a variable that is its own value."""
+    plain = node.type.startswith("Ref") or node.type == "IsVariableInitialized"
+    return not plain and any(tensor.dtype._is_ref_dtype for tensor in node.outputs) and bool(node.inputs)
 
 
 def effects(graph: tf.Graph) -> list[tf.Operation]:

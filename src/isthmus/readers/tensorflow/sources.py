@@ -8,13 +8,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from isthmus.errors import UsageError
+from isthmus.errors import Unsupported, UsageError
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.graphs import OpenedGraph
 from isthmus.opening.source import open_source
+from isthmus.readers.tensorflow.frames import control_effects
 from isthmus.readers.tensorflow.modules import learned_scopes
 from isthmus.readers.tensorflow.program import Port, Program
-from isthmus.types import Options
+from isthmus.types import Blocker, Options, Where
 
 
 def open_program(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Program:
@@ -70,6 +71,10 @@ def _of_graph(opened: OpenedGraph) -> Program:
         for node, stored in opened.variables.items()
     }
     captures |= {f"{node}:0": table for node, table in opened.tables().items()}
+    if changing := control_effects(tensor for _, tensor in opened.outputs):
+        reason = "it changes a variable before the outputs are computed, and the model keeps no state"
+        blockers = [Blocker(node.type, reason, where=Where(node=node.name, op=node.type)) for node in changing]
+        raise Unsupported(f"{opened.name} uses operations that cannot be carried", blockers)
     ports = zip(opened.inputs, opened.input_tensors, strict=True)
     return Program(
         graph=opened.graph,

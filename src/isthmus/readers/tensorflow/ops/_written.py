@@ -64,8 +64,18 @@ def _collected(cond: Region, body: Region, index: int, counting: Counting) -> Co
     counter = None if place is None else counting.counters.get(place)
     if counter is None or abs(counter.step) != 1:
         return None
-    grows = node.type == "TensorListSetItem" and bool(node.get_attr("resize_if_index_out_of_bounds"))
-    return Collected(node.inputs[item], counter, grows)
+    grows = _may_grow(node)
+    return None if grows is None else Collected(node.inputs[item], counter, grows)
+
+
+def _may_grow(node: tf.Operation) -> bool | None:
+    """Whether a write may make its list longer; None where that cannot be told."""
+    if node.type == "TensorListSetItem":
+        return bool(node.get_attr("resize_if_index_out_of_bounds"))
+    handle = node.inputs[0].op
+    while handle.type in (*IDENTITIES, "Enter", "Switch"):
+        handle = handle.inputs[0].op
+    return bool(handle.get_attr("dynamic_size")) if handle.type == "TensorArrayV3" else None
 
 
 def replaced(cond: Region, body: Region, known: Mapping[str, np.ndarray]) -> Mapping[int, Replaced]:
