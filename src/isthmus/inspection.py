@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from isthmus import roads
+from isthmus.quiet import import_tensorflow
 from isthmus.source import Source
 from isthmus.types import Options, Signature, Summary, TensorSpec
 
@@ -125,6 +126,7 @@ def _program_signature(program: Any) -> Signature:
 
 
 def _tensorflow(source: Source, options: Options) -> Summary:
+    import_tensorflow()
     from isthmus.opening.described import describe, dtype_name
 
     found = describe(source.path if source.path is not None else source.value, options)

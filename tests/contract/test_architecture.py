@@ -18,12 +18,13 @@ ROOT = Path(isthmus.__file__).parent
 MAY_USE = {
     "types": set(),
     "errors": {"types"},
+    "quiet": set(),
     "hub": {"types", "errors"},
     "lower": {"types", "errors", "hub"},
     "passes": {"types", "errors", "hub", "lower"},
     "opening": {"types", "errors"},
-    "readers": {"types", "errors", "hub", "lower", "passes", "opening"},
-    "writers": {"types", "errors", "hub", "lower", "passes"},
+    "readers": {"types", "errors", "quiet", "hub", "lower", "passes", "opening"},
+    "writers": {"types", "errors", "quiet", "hub", "lower", "passes"},
     "verify.runners": {"types", "errors", "opening"},
     "verify": {"types", "errors", "hub", "lower", "passes", "verify.runners"},
     "report": {"types", "errors", "doctor"},
@@ -33,10 +34,10 @@ MAY_USE = {
     "shapes": {"types", "errors"},
     "roads": {"types", "errors", "hub", "readers", "writers", "source", "doctor"},
     "judging": {
-        *("types", "errors", "hub", "opening", "readers", "verify", "verify.runners"),
+        *("types", "errors", "quiet", "hub", "opening", "readers", "verify", "verify.runners"),
         *("source", "shapes", "roads"),
     },
-    "inspection": {"types", "errors", "hub", "opening", "readers", "source", "roads"},
+    "inspection": {"types", "errors", "quiet", "hub", "opening", "readers", "source", "roads"},
     "api": {
         *("types", "errors", "hub", "verify", "source", "target"),
         *("shapes", "doctor", "roads", "judging", "inspection"),

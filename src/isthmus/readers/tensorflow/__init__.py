@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.hub.model import Hub
+from isthmus.quiet import import_tensorflow
 from isthmus.types import Options
 
 
@@ -23,6 +24,7 @@ def read_tensorflow(
         Unsupported: operations that ONNX cannot express, all of them.
         UsageError: a signature or an input that the model does not have.
     """
+    import_tensorflow()
     from isthmus.readers.tensorflow.read import read
 
     return read(source, inputs, dynamic_shapes, options or Options())

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.hub.model import Hub
+from isthmus.quiet import import_tensorflow
 from isthmus.types import Blocker, Options
-from isthmus.writers.tensorflow.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from isthmus.writers.tensorflow.record import Recorded
