@@ -31,7 +31,7 @@ class Variable:
 
     Where Isthmus wrote the source, the variable holds what an earlier one had in another order of axes: transposed by
     ``perm`` (of that one's axes), out of ``shape``. ``is_reference`` marks a variable of TensorFlow 1 whose tensor is
-    the value itself, and no handle.
+    the value itself, and no handle. ``momentum`` is the share of a moving statistic that a step of training keeps.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Variable:
     perm: tuple[int, ...] = ()
     shape: tuple[int, ...] | None = None
     is_reference: bool = False
+    momentum: float | None = None
 
 
 @dataclass(frozen=True)

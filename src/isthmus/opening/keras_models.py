@@ -231,9 +231,20 @@ def _weights(model: Any) -> Mapping[int, Variable]:
         found.setdefault(handle, variable)
         names.setdefault(handle, _variable_name(variable))
     unique = dict(zip(names, distinct(names.values()), strict=True))
+    momenta = _momenta(model)
     return {
-        handle: Variable(unique[handle], bool(variable.trainable), _tensor(variable))
+        handle: Variable(unique[handle], bool(variable.trainable), _tensor(variable), momentum=momenta.get(handle))
         for handle, variable in found.items()
+    }
+
+
+def _momenta(model: Any) -> dict[int, float]:
+    """What batch norms keep of their statistics at a step of training, by the handles of these."""
+    norms = [layer for layer in _layers(model) if hasattr(layer, "momentum") and hasattr(layer, "moving_mean")]
+    return {
+        id(_tensor(statistic).handle): float(layer.momentum)
+        for layer in norms
+        for statistic in (layer.moving_mean, layer.moving_variance)
     }
 
 

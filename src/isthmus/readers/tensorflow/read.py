@@ -23,6 +23,7 @@ from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.graph import Bound, GraphReader, constant
 from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
 from isthmus.readers.tensorflow.modules import module_of
+from isthmus.readers.tensorflow.momenta import give_momenta, mark_momentum
 from isthmus.readers.tensorflow.ops import TABLE
 from isthmus.readers.tensorflow.ops._frames import read_part
 from isthmus.readers.tensorflow.places import torch_keys
@@ -65,6 +66,7 @@ def read_program(program: Program) -> Hub:
     )
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
     hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
+    give_momenta(hub.model)
     _refuse_unknown_ranks(hub)
     return hub
 
@@ -90,6 +92,7 @@ def _held(op: Builder, variable: Variable, place: str) -> Bound:
     """A variable as the graph knows it: a handle, or the value itself, as TensorFlow 1 has it."""
     role = "parameter" if variable.trainable else "buffer"
     value = op.initializer(_tensor_of(variable), variable.name, role=role)
+    mark_momentum(value, variable.momentum)
     if place and variable.shape is None and not variable.perm:
         value.metadata_props[PLACE] = place
     if variable.shape is not None:
