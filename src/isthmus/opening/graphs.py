@@ -237,30 +237,42 @@ def _ports(
         if not arrow:
             raise UsageError(f"{name} has no signature {signature!r}", hint="write --signature 'x:0,y:0->z:0'")
         return _asked(graph, first, name), _asked(graph, second, name)
-    inputs = [node.outputs[0] for node in graph.get_operations() if node.type == "Placeholder"]
-    fed = _dependants(graph, inputs)
-    sinks = [
-        tensor
-        for node in graph.get_operations()
-        if node.type not in _NO_RESULTS and node in fed and not any(t.consumers() for t in node.outputs)
-        for tensor in node.outputs
-        if tensor.dtype not in (tf.resource, tf.variant)
-    ]
+    places = [node.outputs[0] for node in graph.get_operations() if node.type == "Placeholder"]
+    inputs = [tensor for tensor in places if tensor.consumers()] or places
+    sinks = _sinks(graph, inputs)
     if not sinks:
         raise UsageError(f"nothing tells the outputs of {name}", hint="name them: --signature 'x:0->y:0'")
     return _labelled(inputs), _labelled(sinks)
 
 
-def _dependants(graph: tf.Graph, tensors: Iterable[tf.Tensor]) -> set[tf.Operation]:
-    """The operations that the tensors reach; all of the graph's where there is none."""
+def _sinks(graph: tf.Graph, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """What nothing reads of all that the inputs reach: neither inside of a loop nor the mere sign of a branch.
+
+    What leaves a loop counts only where there is nothing else: most of it is counters.
+    """
+    nodes = graph.get_operations()
+    fed = _dependants(inputs) if inputs else set(nodes)
+    inside = _dependants([node.outputs[0] for node in nodes if node.type == "Enter"], until="Exit")
+    found = [
+        tensor
+        for node in nodes
+        if node in fed and node not in inside and node.type not in (*_NO_RESULTS, "Switch", "_SwitchN")
+        if not any(t.consumers() for t in node.outputs)
+        if not (node.type == "Identity" and node.inputs[0].op.type in ("Switch", "_SwitchN"))
+        for tensor in node.outputs
+        if tensor.dtype not in (tf.resource, tf.variant)
+    ]
+    return [tensor for tensor in found if tensor.op.type != "Exit"] or found
+
+
+def _dependants(tensors: Iterable[tf.Tensor], until: str = "") -> set[tf.Operation]:
+    """The operations that the tensors reach, up to those of the type ``until``."""
     found: set[tf.Operation] = {tensor.op for tensor in tensors}
-    if not found:
-        return set(graph.get_operations())
     pending = list(found)
     while pending:
         for tensor in pending.pop().outputs:
             for node in tensor.consumers():
-                if node not in found:
+                if node not in found and node.type != until:
                     found.add(node)
                     pending.append(node)
     return found

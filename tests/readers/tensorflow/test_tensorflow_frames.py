@@ -298,6 +298,21 @@ def test_a_lowered_loop_that_breaks_off() -> None:
     lowered(tf.function(broken_off), X, more=[[X + 1]])
 
 
+def test_the_ports_of_a_frozen_graph_with_loops_and_choices(tmp_path: Path) -> None:
+    @tf.function
+    def function(x: Any) -> Any:
+        y = tf.map_fn(lambda b: tf.reduce_sum(b) * b, x)
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: y * 2, lambda: y)
+
+    concrete = function.get_concrete_function(tf.TensorSpec([None, 4], name="x"))
+    proto = convert_variables_to_constants_v2(concrete, lower_control_flow=True).graph.as_graph_def()
+    (tmp_path / "net.pb").write_bytes(proto.SerializeToString())
+    hub = read_tensorflow(tmp_path / "net.pb")
+    assert [str(i) for i in hub.signature.inputs] == ["x: float32[batch, 4]"]
+    assert [o.name for o in hub.signature.outputs] == ["Identity"]
+    assert_equal(run_hub(hub, X)[0], function(X).numpy(), 1e-5, 1e-6)
+
+
 def test_a_lowered_choice_by_number() -> None:
     def function(x: Any, i: Any) -> Any:
         return tf.switch_case(i, [lambda: x * 2, lambda: x - 1, lambda: x + 5])
