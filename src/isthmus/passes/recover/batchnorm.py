@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.model import ONNX, ROLE, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, dims, replace
 from isthmus.passes.recover.match import (
@@ -118,6 +118,8 @@ def _parameters(value: ir.Value, factor: ir.Value, shift: ir.Value, *, minus: bo
             named = {name: found[0] for name, found in vectors.items() if found is not None}
             if any(dims(v) != (shape[axis],) or v.dtype != value.dtype for v in named.values()):
                 return "its parameters do not fit its channels"
+            if any(named[part].metadata_props.get(ROLE) == "parameter" for part in ("mean", "variance")):
+                return "its mean or its variance trains, which no batch normalization's does"
             return _Match(
                 value, axis, named.get("scale"), named.get("bias"), named["mean"], named["variance"], number
             )

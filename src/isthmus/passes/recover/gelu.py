@@ -107,7 +107,7 @@ def _is_over_root(value: ir.Value | None, x: ir.Value, *, negative: bool) -> boo
     """Whether a value is x / √2, or the negative of that."""
     for factor, operand in operands(value, "Mul"):
         negated = made_by(operand, "Neg")
-        if operand is x and is_near(factor, -_ROOT_HALF if negative else _ROOT_HALF, 1e-3):
+        if operand is x and is_near(factor, -_ROOT_HALF if negative else _ROOT_HALF):
             return True
         if negative and negated is not None and negated.inputs[0] is x and is_near(factor, _ROOT_HALF):
             return True

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, ROLE
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known
+
+_ROUNDINGS = 4
+"""So many roundings may lie between a number and its constant: a root of a quotient, say."""
 
 
 def made_by(value: ir.Value | None, *ops: str) -> ir.Node | None:
@@ -38,10 +42,12 @@ def scalar(value: ir.Value | None) -> float | None:
     return float(np.asarray(array, np.float64).reshape(()))
 
 
-def is_near(value: ir.Value | None, wanted: float, tolerance: float = 1e-3) -> bool:
-    """Whether a constant is ``wanted``, as far as half precision can hold it."""
+def is_near(value: ir.Value | None, wanted: float) -> bool:
+    """Whether a constant is ``wanted``, as far as its own type can hold it."""
     found = scalar(value)
-    return found is not None and abs(found - wanted) <= tolerance * abs(wanted)
+    if found is None or value is None or value.dtype is None or not value.dtype.is_floating_point():
+        return found == wanted
+    return abs(found - wanted) <= _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.numpy()).eps) * abs(wanted)
 
 
 def reciprocal_root(value: ir.Value | None) -> ir.Value | None:
