@@ -13,7 +13,8 @@ from isthmus.passes.recover.gelu import RecoverGelu
 from isthmus.readers.onnx import read_onnx
 
 GELU = """<ir_version: 10, opset_import: ["": 26]>
-net ({dtype}[n] x) => ({dtype}[n] y) <{dtype} half = {{{half}}}, {dtype} root = {{{root}}}, {dtype} one = {{{one}}}> {{
+net ({dtype}[n] x) => ({dtype}[n] y)
+<{dtype} half = {{{half}}}, {dtype} root = {{{root}}}, {dtype} one = {{{one}}}> {{
     a = Mul (x, root) e = Erf (a) c = Add (one, e) h = Mul (half, x) y = Mul (h, c)
 }}"""
 
