@@ -26,6 +26,7 @@ from isthmus.types import (
     Report,
     Summary,
     Support,
+    TensorSpec,
     Verdict,
 )
 
@@ -125,7 +126,7 @@ def run_conversion(
         verdict = None
         if options.verify and path is not None:
             progress("judging the result against its source")
-            verdict = _judge(origin, judged(path), hub, inputs, options)
+            verdict = _judge(origin, judged(path), hub, inputs, dynamic_shapes, options)
         label = place.name if place is not None else None
         artifact = Artifact(kind, label, hub.signature, files)
         report = _report(origin, hub, written, artifact, verdict, options)
@@ -157,9 +158,10 @@ def run_verification(
         judging.require_safe(side, options)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
-        one = judging.runner(first, None, inputs=inputs, options=options, scratch=scratch)
+        told = judging.told_inputs(shapes, inputs)
+        one = judging.runner(first, None, inputs=inputs, options=options, scratch=scratch, told=told)
         stack.callback(one.close)
-        other = judging.runner(second, None, inputs=inputs, options=options, scratch=scratch)
+        other = judging.runner(second, None, inputs=inputs, options=options, scratch=scratch, told=told)
         stack.callback(other.close)
         hub = judging.readable((first, second), options)
         feeds = judging.common_feeds(
@@ -216,25 +218,30 @@ def _from_shapes(
     """Inputs and dynamic shapes out of ``--input-shapes``, where these are not given themselves."""
     if not shapes:
         return inputs, dynamic_shapes
-    if origin.kind != "torch":
+    if origin.kind == "onnx":
         return inputs, {name: shape for name, (shape, _) in shapes.items()}
+    if origin.kind == "tensorflow":
+        return inputs, {name: TensorSpec(name, dtype or "", shape) for name, (shape, dtype) in shapes.items()}
     return (example(shapes, options.seed) if inputs is None else inputs), free_axes(shapes)
 
 
-def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, options: Options) -> Verdict:
+def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, dynamic_shapes: Any, options: Options) -> Verdict:
     """The result of a conversion against where it came from."""
     from isthmus import judging
     from isthmus.verify.judge import judge
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-")))
-        reference = judging.runner(origin, hub.signature, inputs=inputs, options=options, scratch=scratch)
+        reference = judging.runner(
+            origin, hub.signature, inputs=inputs, options=options, scratch=scratch, dynamic_shapes=dynamic_shapes
+        )
         stack.callback(reference.close)
         plain = dataclasses.replace(options, signature=None)
         candidate = judging.runner(made, hub.signature, inputs=None, options=plain, scratch=scratch)
         stack.callback(candidate.close)
         feeds = judging.feeds(origin, hub, inputs, options)
-        return judge(reference, candidate, feeds, options=options, tolerance=judging.tolerance(hub, options))
+        tolerance = judging.tolerance(hub, options)
+        return judge(reference, candidate, feeds, options=options, tolerance=tolerance, converted=True)
 
 
 def _report(

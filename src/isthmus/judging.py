@@ -15,17 +15,28 @@ from isthmus.hub.model import Hub
 from isthmus.shapes import Shapes
 from isthmus.source import Source
 from isthmus.types import Options, Signature, TensorSpec
-from isthmus.verify.feeds import Feeds, load_inputs
+from isthmus.verify.feeds import Feeds, load_inputs, named_specs
 from isthmus.verify.ranges import integer_ranges
 from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import Runner, plain_signature
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance, coarsest
 
 
-def runner(source: Source, signature: Signature | None, *, inputs: Any, options: Options, scratch: Path) -> Runner:
+def runner(
+    source: Source,
+    signature: Signature | None,
+    *,
+    inputs: Any,
+    options: Options,
+    scratch: Path,
+    dynamic_shapes: Any = None,
+    told: Sequence[TensorSpec] = (),
+) -> Runner:
     """A runner of ``source``: in a process of its own, or in this one where the model is alive here.
 
-    ``signature`` names inputs and outputs where the source does not itself; ``scratch`` is a private folder.
+    ``signature`` names inputs and outputs where the source does not itself, ``told`` is what the user says of inputs
+    where there is no signature; ``scratch`` is a private folder. ``inputs`` and ``dynamic_shapes`` are as they were
+    given to the reader.
     An ONNX model that ONNX Runtime will not load (opsets before 7, ahead of it, operators without a kernel) is run
     by onnx's reference evaluator, and its name says so.
     """
@@ -41,6 +52,8 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
         if source.kind == "tensorflow":
             given = {"trust_pickle": options.trust_pickle, "custom_objects": list(options.custom_objects)}
             given |= {"signature_key": options.signature} if options.signature else {}
+            if source.path.is_dir():  # a function that was traced for several shapes
+                given["inputs"] = plain_signature(signature or Signature(tuple(told), ()))
         if source.kind == "onnx":
             return _onnx(source.path, common)
         return ProcessRunner(source.kind, str(source.path), **common, **given)
@@ -48,7 +61,15 @@ def runner(source: Source, signature: Signature | None, *, inputs: Any, options:
         return _onnx(_saved(source.value, scratch), common)
     if source.kind == "torch":
         return _live_torch(source, signature, inputs)
-    return _live_tensorflow(source, inputs, options)
+    named_inputs = {spec.name: spec for spec in told} or None
+    return _live_tensorflow(source, named_inputs if inputs is None else inputs, dynamic_shapes, options)
+
+
+def told_inputs(shapes: Shapes | None, inputs: Any) -> tuple[TensorSpec, ...]:
+    """What the user says of inputs: their shapes, or what he gives by name."""
+    if not shapes:
+        return named_specs(inputs)
+    return tuple(TensorSpec(name, dtype or "", shape) for name, (shape, dtype) in shapes.items())
 
 
 def require_safe(source: Source, options: Options) -> None:
@@ -185,11 +206,12 @@ def _live_torch(source: Source, signature: Signature | None, inputs: Any) -> Run
     return judged.live_module(module, call, signature, name=source.label)
 
 
-def _live_tensorflow(source: Source, inputs: Any, options: Options) -> Runner:
+def _live_tensorflow(source: Source, inputs: Any, dynamic_shapes: Any, options: Options) -> Runner:
     from isthmus.opening.source import open_source
     from isthmus.verify.runners.tensorflow import live_model
 
-    return live_model(open_source(source.value, inputs, signature=options.signature), name=source.label)
+    opened = open_source(source.value, inputs, dynamic_shapes, signature=options.signature)
+    return live_model(opened, name=source.label)
 
 
 def _module(value: Any) -> Any:

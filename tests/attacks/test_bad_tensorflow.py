@@ -124,6 +124,7 @@ def test_a_signature_that_is_not_there(saved: Path) -> None:
         ("x:[batch,3]", "axis 1 of input 'x' is 2"),
         ("x:[2]", "has 2 dimensions"),
         ("z:[2,2]", "'z'"),
+        ("x:[2,2]:int64", "int64"),
     ],
 )
 def test_shapes_that_do_not_fit(shapes: str, complaint: str, saved: Path) -> None:

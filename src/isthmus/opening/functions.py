@@ -56,37 +56,64 @@ def _of_graph(concrete: Any) -> tuple[tuple[tf.TensorSpec, ...], dict[str, Any]]
     return tuple(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.op.name) for tensor in free), {}
 
 
-def of_function(
-    function: Any,
-    inputs: Any,
-    dynamic_shapes: Any,
-    *,
-    name: str,
-    kind: str,
-    root: Any = None,
-    what: str = "--signature",
-) -> Opened:
-    """A ``tf.function``: by its input signature, the only trace that it has, or arrays to trace it with.
+def of_function(function: Any, inputs: Any, dynamic_shapes: Any, *, name: str, kind: str, root: Any = None) -> Opened:
+    """A ``tf.function``: by its input signature, the only trace that it has, or what the user tells of its shapes.
 
-    Raises errors.UsageError where nothing tells its shapes.
+    Raises errors.UsageError where nothing tells them.
     """
     traces = _inference_traces(function)
-    if (
-        inputs is not None
-        and getattr(function, "input_signature", None) is None
-        and hasattr(function, "python_function")
-    ):
-        parameters = list(inspect.signature(function.python_function).parameters)
-        specs = specs_of_inputs(inputs, dynamic_shapes, parameters, batched=False)
-        concrete = function.get_concrete_function(**specs)
-    elif getattr(function, "input_signature", None) is not None:
+    names = list(function.function_type.parameters) if getattr(function, "function_type", None) is not None else []
+    if getattr(function, "input_signature", None) is not None:
         concrete = function.get_concrete_function()
-    elif len(traces) == 1:
+    elif getattr(function, "concrete_functions", None):  # out of a file: it can be traced no more
+        told = specs_of_inputs(inputs, dynamic_shapes, names, batched=False)
+        concrete = _taking(traces, told, name)
+    elif inputs is None and len(traces) == 1:
         concrete = traces[0]
+    elif (told := specs_of_inputs(inputs, dynamic_shapes, names, batched=False)) is not None:
+        concrete = function.get_concrete_function(**told)
     else:
-        told = f"it was traced {len(traces)} times" if traces else "it has no input signature"
-        raise UsageError(f"the shapes of {name} are not known: {told}", hint="pass inputs, or input_signature=")
+        raise _no_shapes(name, traces)
     return of_concrete(concrete, name, kind, dynamic_shapes=dynamic_shapes, root=root, keeps=(function, root))
+
+
+def _taking(traces: Sequence[Any], told: Any, name: str) -> Any:
+    """The trace that takes what is told, the one made for the most of it. Raises errors.UsageError for none."""
+    if told is None and len(traces) == 1:
+        return traces[0]
+    wanted = {} if told is None else dict(leaves(told))
+    fits = [trace for trace in traces if told is not None and _takes(_specs(trace), wanted)]
+    if not fits:
+        raise _no_shapes(name, traces)
+    return min(fits, key=lambda trace: sum(spec.shape.num_elements() is None for spec in _specs(trace).values()))
+
+
+def _takes(own: Mapping[str, tf.TensorSpec], wanted: Mapping[str, tf.TensorSpec]) -> bool:
+    return own.keys() == wanted.keys() and all(
+        spec.dtype == wanted[key].dtype and spec.shape.is_compatible_with(wanted[key].shape)
+        for key, spec in own.items()
+    )
+
+
+def _specs(concrete: Any) -> dict[str, tf.TensorSpec]:
+    """The tensors that a trace takes, by name."""
+    args, kwargs = concrete.structured_input_signature
+    named = [*_named_arguments(concrete, args), *leaves(kwargs)]
+    return {path: leaf for path, leaf in named if isinstance(leaf, tf.TensorSpec)}
+
+
+def _no_shapes(name: str, traces: Sequence[Any]) -> UsageError:
+    hint = "tell them: --input-shapes x:[batch,3] (dynamic_shapes=), or --inputs"
+    if not traces:
+        return UsageError(f"the shapes of {name} are not known: it has no input signature", hint=hint)
+    made = "; ".join(", ".join(map(_spelled, _specs(trace).items())) for trace in traces)
+    return UsageError(f"the shapes of {name} are not known: it was traced for {made}", hint=hint)
+
+
+def _spelled(named: tuple[str, tf.TensorSpec]) -> str:
+    name, spec = named
+    dims = "…" if spec.shape.rank is None else ", ".join("?" if d is None else str(d) for d in spec.shape.as_list())
+    return f"{name}: {spec.dtype.name}[{dims}]"
 
 
 def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened:
@@ -106,7 +133,7 @@ def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | No
     if not key and "__call__" in functions:
         key = "__call__"
     key = key or (next(iter(functions)) if len(functions) == 1 else "")
-    if key not in functions and (inputs is None or not callable(module) or key):
+    if key not in functions and ((inputs is None and dynamic_shapes is None) or not callable(module) or key):
         raise no_signature(label, key, sorted(signatures), [name for name in functions if name not in signatures])
     function = functions[key] if key else tf.function(type(module).__call__.__get__(module), autograph=False)
     return of_function(function, inputs, dynamic_shapes, name=label, kind="tensorflow.Module", root=module)

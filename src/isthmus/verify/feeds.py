@@ -135,6 +135,20 @@ def load_inputs(given: Any, signature: Signature) -> dict[str, Value]:
     return values
 
 
+def named_specs(given: Any) -> tuple[TensorSpec, ...]:
+    """What the user's inputs are, where they have names: in an ``.npz`` or a mapping. Raises as ``load_inputs``."""
+    if isinstance(given, str | Path):
+        given = _from_archive(Path(given))
+    if not isinstance(given, Mapping):
+        return ()
+    values = {name: _as_value(item) for name, item in given.items()}
+    return tuple(
+        TensorSpec(name, dtype_name(value.dtype), value.shape)
+        for name, value in values.items()
+        if isinstance(value, np.ndarray)
+    )
+
+
 def _from_archive(path: Path) -> dict[str, Array]:
     try:
         with path.open("rb") as file:

@@ -168,6 +168,35 @@ def test_a_saved_model_without_signatures_offers_its_functions(tmp_path: Path) -
     assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[batch]"]
 
 
+def test_a_function_that_was_traced_for_several_shapes(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.twice = tf.function(lambda x: x * 2)
+    for shape, dtype in (((2,), tf.float32), ((None, 3), tf.float32), ((None, 3), tf.int32)):
+        module.twice.get_concrete_function(tf.TensorSpec(shape, dtype, name="x"))
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={})
+    options = Options(signature="twice")
+    with pytest.raises(UsageError, match=r"traced for x: float32\[2\]; x: float32\[\?, 3\]; x: int32\[\?, 3\]"):
+        read_tensorflow(tmp_path / "m", options=options)
+    conversion = carried(tmp_path / "m", options=options, dynamic_shapes={"x": ("rows", 3)})
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[rows, 3]"]
+    conversion = carried(tmp_path / "m", options=options, inputs={"x": np.ones((2, 3), np.int32)})
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: int32[batch, 3]"]
+    with pytest.raises(UsageError, match="traced for"):
+        read_tensorflow(tmp_path / "m", options=options, inputs={"x": np.ones((3,), np.float32)})
+
+
+def test_shapes_alone_are_enough() -> None:
+    @tf.function
+    def scaled(x: Any, factor: Any) -> Any:
+        return x * factor
+
+    shapes = {"x": ("rows", 3), "factor": ()}
+    conversion = carried(scaled, dynamic_shapes=shapes)
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[rows, 3]", "factor: float32[]"]
+    conversion = carried(Subclassed(), dynamic_shapes={"x": ("batch", 3)})
+    assert [str(i) for i in conversion.artifact.signature.inputs] == ["x: float32[batch, 3]"]
+
+
 def test_functions() -> None:
     @tf.function
     def scaled(x: Any, factor: Any) -> Any:
@@ -192,6 +221,8 @@ def test_what_the_user_says_of_shapes(net: Any) -> None:
         read_tensorflow(net, dynamic_shapes={"zeta": (1, 2, 3)})
     with pytest.raises(UsageError, match="axis 1 of input 'zeta' is 6"):
         read_tensorflow(net, dynamic_shapes={"zeta": (None, 7)})
+    with pytest.raises(UsageError, match="axis 1 of input 'zeta' is 6 in the model, and n is asked"):
+        read_tensorflow(net, dynamic_shapes={"zeta": ("batch", "n")})
     with pytest.raises(UsageError, match="'gamma'"):
         read_tensorflow(net, dynamic_shapes={"gamma": (None, 7)})
 

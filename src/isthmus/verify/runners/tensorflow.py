@@ -14,7 +14,7 @@ from isthmus.types import Blocker, Signature, TensorSpec
 from isthmus.verify.runners import codec
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.gradients import Gradients, Origin, of_tensorflow
-from isthmus.verify.runners.protocol import DEFAULT, Differentiable, LiveRunner, Loaded, require
+from isthmus.verify.runners.protocol import DEFAULT, Differentiable, LiveRunner, Loaded, require, signature_from
 
 if TYPE_CHECKING:
     from isthmus.opening.function import Opened, Variable
@@ -31,16 +31,19 @@ def load(source: str, options: Mapping[str, Any]) -> Loaded:
     """Load the SavedModel folder, Keras file, frozen graph or meta graph at ``source``.
 
     ``options``: ``signature_key`` names the signature or function to call; without it ``serving_default``, or the
-    only one there is. ``custom_objects`` and ``trust_pickle`` are as in ``Options``. Raises what opening it raises.
+    only one there is. ``inputs`` is a plain signature whose inputs tell what the source itself may not.
+    ``custom_objects`` and ``trust_pickle`` are as in ``Options``. Raises what opening it raises.
     """
     require(_TENSORFLOW, _NEED)
     if Path(source).is_file() and Path(source).stat().st_size == 0:
         raise InvalidModel(f"{source} is empty")
     from isthmus.opening.source import open_source
 
+    told = signature_from(options["inputs"]).inputs if "inputs" in options else ()
     return of_opened(
         open_source(
             source,
+            {spec.name: spec for spec in told} or None,
             signature=options.get("signature_key"),
             custom=options.get("custom_objects", ()),
             trust=bool(options.get("trust_pickle")),
