@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from isthmus.errors import Unsupported
 from isthmus.types import Blocker, Dim, Note
+
+_COLOR = re.compile(r"\x1b\[\d*m")
 
 Scopes = Mapping[str, str]
 """Scopes of the traced graph → paths of the layers that opened them."""
@@ -85,7 +88,8 @@ class Opened:
     def traced(self) -> tuple[Any, Scopes]:
         """The graph as a ConcreteFunction, and the scopes of its layers.
 
-        Raises errors.Unsupported where the model decides by the values of tensors in Python.
+        Raises errors.Unsupported where the model decides by the values of tensors in Python, or where its framework
+        cannot make a graph of it.
         """
         with self.tracing() as scopes:
             if self.concrete is not None:
@@ -97,3 +101,12 @@ class Opened:
             except tf.errors.OperatorNotAllowedInGraphError as error:
                 reason = f"its Python code looks at the values of tensors: {str(error).splitlines()[0]}"
                 raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
+            except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
+                reason = f"its framework cannot make a graph of it: {_told(error)}"
+                raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
+
+
+def _told(error: BaseException) -> str:
+    """What Keras says at length, in one line: the second of its lines has the cause."""
+    lines = [line.strip() for line in _COLOR.sub("", str(error)).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(error).__name__

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +12,7 @@ import tensorflow as tf
 from isthmus.errors import UsageError
 from isthmus.opening.function import Opened, Scopes, Variable
 from isthmus.opening.functions import weights_of
+from isthmus.opening.keras_tracing import recorded_callers
 from isthmus.opening.names import distinct, leaves, output_names
 from isthmus.opening.shapes import inputs_of, specs_of_inputs
 
@@ -255,35 +255,12 @@ def _tensor(variable: Any) -> Any:
 
 @contextlib.contextmanager
 def _recorded_scopes(model: Any) -> Iterator[Scopes]:
-    """While open, every layer that is called tells the scope that the graph knows it by. No layer is changed by it.
+    """The scopes of the layers that are called while this is open.
 
-    The scopes are there when it is closed: a path is known for sure once everything is built.
+    They are there when it is closed: a path is known for sure once everything is built.
     """
     scopes: dict[str, str] = {}
-    callers: dict[str, Any] = {}
-    watched = []
-    try:
-        for layer in {id(layer): layer for layer in _layers(model)}.values():
-            watched.append((layer, vars(layer).get("call")))
-            object.__setattr__(layer, "call", _watched(layer, callers))
+    with recorded_callers(_layers(model)) as callers:
         yield scopes
         paths = _paths(model)
         scopes.update({scope: "" if layer is model else paths[id(layer)] for scope, layer in callers.items()})
-    finally:
-        for layer, own in watched:
-            if own is None:
-                object.__delattr__(layer, "call")
-            else:
-                object.__setattr__(layer, "call", own)
-
-
-def _watched(layer: Any, callers: dict[str, Any]) -> Callable[..., Any]:
-    call = layer.call
-
-    @functools.wraps(call)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        if not tf.executing_eagerly() and (scope := tf.compat.v1.get_default_graph().get_name_scope()):
-            callers.setdefault(scope, layer)
-        return call(*args, **kwargs)
-
-    return watched

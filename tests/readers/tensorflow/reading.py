@@ -23,10 +23,15 @@ Free = Mapping[int, Sequence[int]]
 """Which axes are free, by the number of the argument."""
 
 
-def hub_of(function: Callable[..., Any], *arrays: np.ndarray, free: Free | None = None) -> Hub:
-    """The hub of a function of these arrays; it is canonical."""
+def hub_of(
+    function: Callable[..., Any],
+    *arrays: np.ndarray,
+    free: Free | None = None,
+    dims: Mapping[str, Sequence[str]] | None = None,
+) -> Hub:
+    """The hub of a function of these arrays; it is canonical. ``dims`` names the free axes of ``x0``, ``x1``…"""
     specs = [_spec(array, (free or {}).get(i, ()), f"x{i}") for i, array in enumerate(arrays)]
-    hub = read_tensorflow(tf.function(function).get_concrete_function(*specs))
+    hub = read_tensorflow(tf.function(function).get_concrete_function(*specs), dynamic_shapes=dims)
     assert check_canonical(hub.model) == []
     return hub
 
@@ -61,11 +66,11 @@ def agree(
         found = run_hub(hub, *feeds)
         assert len(found) == len(expected)
         for ours, theirs in zip(found, expected, strict=True):
-            _assert_equal(ours, theirs, rtol, atol)
+            assert_equal(ours, theirs, rtol, atol)
     return hub
 
 
-def _assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float, atol: float) -> None:
+def assert_equal(ours: np.ndarray, theirs: np.ndarray, rtol: float, atol: float) -> None:
     assert ours.shape == theirs.shape, f"shape {ours.shape}, and TensorFlow's is {theirs.shape}"
     if theirs.dtype.kind in "OSU":
         texts = [text.decode() if isinstance(text, bytes) else text for text in theirs.reshape(-1).tolist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ from isthmus.readers.tensorflow.sources import open_program
 from isthmus.types import Blocker, Note, Options, Where
 
 _IR_VERSION = 10
+
+_SEED = "seed_generator_state"
+"""How the names of variables end that Keras draws random numbers from."""
 
 
 def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Hub:
@@ -149,10 +152,12 @@ def _return_state(op: Builder, reader: GraphReader) -> None:
     """A variable that the signature changes is an input under its name, and an output: its name with ``_next``.
 
     They stand behind the signature's own. Feed the output to the input of the next call, and first what the source
-    holds: the model keeps nothing from one call to the next.
+    holds: the model keeps nothing from one call to the next. A seed that nothing is drawn from, as Keras has it in
+    layers that do nothing at inference, is no such state.
     """
+    needed = _ancestors(op.main.outputs)
     for held, value in reader.state.items():
-        if value is held:
+        if value is held or (str(held.name).endswith(_SEED) and held not in needed):
             continue
         tensor = held.const_value
         assert tensor is not None and held.name is not None and held.shape is not None
@@ -165,6 +170,22 @@ def _return_state(op: Builder, reader: GraphReader) -> None:
         value.shape = held.shape.copy()
         op.main.outputs.append(value)
         reader.notes[Note("state", f"the signature changes variable {held.name!r}: it is {_told(tensor)}")] = None
+
+
+def _ancestors(outputs: Iterable[ir.Value]) -> set[ir.Value]:
+    """What the outputs are computed from."""
+    found = set(outputs)
+    pending = list(found)
+    while pending:
+        node = pending.pop().producer()
+        if node is None:
+            continue
+        bodies = (held.as_graph() for held in node.attributes.values() if held.type == ir.AttributeType.GRAPH)
+        nodes = [node, *(inner for body in bodies for inner in body.all_nodes())]
+        given = {value for one in nodes for value in one.inputs if value is not None} - found
+        found |= given
+        pending += given
+    return found
 
 
 def _told(tensor: ir.TensorProtocol) -> str:

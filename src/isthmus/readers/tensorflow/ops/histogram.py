@@ -35,7 +35,7 @@ def _counts(op, c, x, length, weights, dtype, rank):
     """One place more than is wanted takes what lies behind the last one."""
     x, length = op.Cast(x, to=_INT64), op.Reshape(int64(op, length), [-1])
     weighted = weights is not None and _count(c.shape_or_none(2)) != 0
-    if weighted and _count(c.shape_or_none(2)) is None:
+    if weighted and _count(c.shape_or_none(2)) is None and not _alike(c.shape_or_none(0), c.shape_or_none(2)):
         c.refuse("weights of which there may be none")
     if rank != 2:
         x = op.Reshape(x, [-1])
@@ -46,6 +46,11 @@ def _counts(op, c, x, length, weights, dtype, rank):
     last = 1 if rank == 2 else 0
     counted = op.ScatterElements(filled(op, 0, dtype, shape), x, ones, axis=last, reduction="add")
     return op.Slice(counted, [0], length, [last])
+
+
+def _alike(one, other):
+    """Whether two shapes are surely the same."""
+    return one is not None and one == other and None not in one
 
 
 def _count(shape):
