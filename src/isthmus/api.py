@@ -150,6 +150,7 @@ def run_verification(
     """``verify`` with ``--input-shapes``."""
     from isthmus import judging
     from isthmus.verify.judge import judge
+    from isthmus.verify.paired import paired
 
     options = options or Options()
     first, second = judged(reference), judged(candidate)
@@ -163,11 +164,13 @@ def run_verification(
         stack.callback(one.close)
         other = judging.runner(second, None, inputs=inputs, options=options, scratch=scratch, told=told)
         stack.callback(other.close)
+        one, other, notes = paired(one, other)
         hub = judging.readable((first, second), options)
         feeds = judging.common_feeds(
             (first, second), (one, other), hub, inputs=inputs, shapes=shapes, options=options
         )
-        return judge(one, other, feeds, options=options, tolerance=judging.tolerance(hub, options))
+        verdict = judge(one, other, feeds, options=options, tolerance=judging.tolerance(hub, options))
+        return dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
 
 
 def run_inspection(source: Any, *, options: Options | None = None) -> Summary:

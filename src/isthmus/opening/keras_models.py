@@ -90,14 +90,15 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
     if own is not None:
         return tf.nest.map_structure(_spec, own)
     parameters = _parameters(model)
-    if inputs is not None:
-        return _merged(specs_of_inputs(inputs, dynamic_shapes, parameters, batched=True), parameters)
     built = getattr(model, "_build_shapes_dict", None) or {}
-    if not built:
-        raise UsageError(
-            f"{label} was never called, and its shapes are not known",
-            hint="pass inputs (--inputs FILE.npz), or build it",
-        )
+    if inputs is not None or not built:
+        told = specs_of_inputs(inputs, dynamic_shapes, parameters, batched=True)
+        if told is None:
+            raise UsageError(
+                f"{label} was never called, and its shapes are not known",
+                hint="tell them: --input-shapes x:[batch,3] (dynamic_shapes=), or --inputs; or build it",
+            )
+        return _merged(told, parameters)
     dtype = getattr(model, "input_dtype", None) or "float32"
     made = {_argument(key, parameters): _built_spec(shape, dtype) for key, shape in built.items()}
     return _merged(made, parameters)
