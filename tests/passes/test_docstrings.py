@@ -20,8 +20,8 @@ from isthmus.hub.canonical import check_canonical
 from isthmus.hub.schema import op_names
 from isthmus.passes.base import HubPass, Repeat
 
-NOT_ON_RUNTIME = {"WidenTypes"}
-"""Whose example ONNX Runtime cannot run before the pass: ONNX's own evaluator says what it gives."""
+NOT_ON_RUNTIME = {"GatherTextByRow", "WidenTypes"}
+"""Whose example ONNX Runtime cannot run before the pass, or runs wrongly: ONNX's own evaluator says what it gives."""
 WITHOUT = {"ExpandFunctions": {"HardSwish"}}
 """What the target of the example lacks."""
 
@@ -85,5 +85,8 @@ def test_docstring(found: type[HubPass]) -> None:
     assert anatomy(after.model) == anatomy(expected.model)
     assert not check_canonical(after.model)
     for ours, theirs in zip(run(after.model, feeds), golden, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        if theirs.dtype.kind in "OU":
+            assert ours.astype(str).tolist() == theirs.astype(str).tolist()
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not made(found)(after).modified or found.__name__ == "AssignLayout"

@@ -20,6 +20,7 @@ from isthmus.passes.moves import SimplifyMoves
 from isthmus.passes.pads import ListAllPads
 from isthmus.passes.prelu import FusePRelu
 from isthmus.passes.recurrent import FuseRecurrent
+from isthmus.passes.texts import GatherTextByRow
 from isthmus.passes.widen import WidenTypes
 from isthmus.passes.zeros import KeepZeros
 from isthmus.types import Options
@@ -90,4 +91,4 @@ def simplify(*, trainable: bool) -> HubPass:
 
 def for_onnx(hub: Hub, version: int = HUB_OPSET) -> Hub:
     """The hub as ONNX Runtime runs it at opset ``version``: it knows com.microsoft, and optimises by itself."""
-    return run(hub, (ChannelsFirst(), ListAllPads(), KeepZeros(version), WidenTypes(version)))
+    return run(hub, (ChannelsFirst(), ListAllPads(), KeepZeros(version), GatherTextByRow(), WidenTypes(version)))

@@ -93,9 +93,10 @@ def _where(op, condition, x, y):
 
 @read("ClipByValue")
 def clip(op, c, x, low, high):
-    if c.shape_or_none(1) == () and c.shape_or_none(2) == ():
+    known = c.known(1), c.known(2)
+    if all(limit is not None and limit.ndim == 0 for limit in known) and known[0] <= known[1]:
         return op.Clip(x, low, high)
-    return op.Min(op.Max(x, low), high)
+    return op.Max(op.Min(x, high), low)
 
 
 @read("Bucketize")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isthmus.readers.tensorflow.contract import Reads
+from isthmus.readers.tensorflow.ops._sizes import counted, int64, size
 
 table = Reads()
 read = table.read
@@ -19,8 +20,7 @@ def cross_entropy(op, features, labels):
 @read("SparseSoftmaxCrossEntropyWithLogits")
 def sparse_cross_entropy(op, features, labels):
     logs = op.LogSoftmax(features, axis=-1)
-    column = op.Unsqueeze(labels, [1])
+    column = op.Unsqueeze(int64(op, labels), [1])
     loss = op.Neg(op.Squeeze(op.GatherElements(logs, column, axis=1), [1]))
-    depth = op.Shape(features, start=1, end=2)
-    zero_one = op.Cast(op.constant([0, 1]), to=features.dtype)
-    return loss, op.Sub(op.Exp(logs), op.OneHot(labels, depth, zero_one, axis=-1))
+    hot = op.Equal(column, counted(op, size(op, features, 1)))
+    return loss, op.Sub(op.Exp(logs), op.Cast(hot, to=features.dtype))

@@ -86,9 +86,14 @@ def mean(op, c, x: ComplexOrReal, axes: Host, *, keep_dims):
         return _pairs(op, c, "ReduceMean", x, axes, keep_dims)
     if not c.dtype().is_integer:
         return _reduced(op, "ReduceMean", x, axes, keep_dims)
-    sums = _reduced(op, "ReduceSum", op.Cast(x, to=_INT64), axes, keep_dims)
+    if _axes(axes) == []:
+        return op.Identity(x)
+    wide = x if x.dtype in (_INT64, ir.DataType.UINT64) else op.Cast(x, to=_INT64)
+    sums = _sum_of_whole(op, wide, axes, keep_dims)
     ones = op.Expand(op.constant(1, _INT64), op.Shape(x))
-    return op.Cast(op.Div(sums, _reduced(op, "ReduceSum", ones, axes, keep_dims)), to=x.dtype)
+    count = _reduced(op, "ReduceSum", ones, axes, keep_dims)
+    found = op.Div(sums, count if wide.dtype == _INT64 else op.Cast(count, to=wide.dtype))
+    return found if wide is x else op.Cast(found, to=x.dtype)
 
 
 @read("Prod")
@@ -110,7 +115,9 @@ def smallest(op, c, x, axes: Host, *, keep_dims):
 
 def _extreme(op, kind, x, axes, keep_dims):
     if x.dtype in (ir.DataType.INT16, ir.DataType.UINT16):
-        return _through(op, kind, x, axes, keep_dims, ir.DataType.INT32)
+        limits = np.iinfo(x.dtype.numpy())
+        wide = _reduced(op, kind, op.Cast(x, to=ir.DataType.INT32), axes, keep_dims)
+        return op.Cast(op.Clip(wide, int(limits.min), int(limits.max)), to=x.dtype)  # of nothing it is beyond
     return _reduced(op, kind, x, axes, keep_dims)
 
 

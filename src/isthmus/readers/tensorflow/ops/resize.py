@@ -29,6 +29,8 @@ table = Reads()
 read = table.read
 
 _IMAGE = Format(4, last=True)
+_RESIZED = {ir.DataType[name] for name in ("FLOAT", "FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT32")}
+"""What ONNX Runtime's kernels of Resize take, or types that hold it."""
 _TABLE = 1024
 """TensorFlow looks up the weights of cubic filters in a table of so many steps."""
 
@@ -75,7 +77,7 @@ def nearest(op, c, images, size: Host, *, align_corners, half_pixel_centers):
     }
     given = _IMAGE.sizes(c)
     picked = functools.partial(_picked, align_corners=align_corners, half_pixel_centers=half_pixel_centers)
-    resizes = images.dtype != ir.DataType.DOUBLE  # no kernel of ONNX Runtime's resizes doubles
+    resizes = images.dtype in _RESIZED
     if not isinstance(size, ir.Value) and all(isinstance(n, int) for n in given):
         wanted = [picked(n, int(m)) for n, m in zip(given, size, strict=True)]
         onnx = [
