@@ -26,6 +26,7 @@ _BY_SUFFIX: dict[str, SourceKind] = {
     ".pb": "tensorflow",
     ".meta": "tensorflow",
 }
+_LATEST = re.compile(r'^model_checkpoint_path: "([^"]*)"', re.MULTILINE)
 # The class that tells the kind, by the module that defines it: looked up only where that is imported already.
 _BY_CLASS: tuple[tuple[str, str, SourceKind], ...] = (
     ("onnx", "ModelProto", "onnx"),
@@ -159,12 +160,13 @@ def _from_factory(factory: Factory) -> Source:
 
 
 def _from_path(path: Path) -> Source:
+    path = _checkpoint(path) or path
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder", hint="give a path, or package.module:factory")
     if path.is_dir():
         if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
             return Source(path, "tensorflow", path=path)
-        raise InvalidModel(f"{path}: a folder without a saved_model.pb is no model")
+        raise InvalidModel(f"{path}: a folder without a saved_model.pb or a checkpoint is no model")
     if path.stat().st_size == 0:
         raise InvalidModel(f"{path}: the file is empty")
     kind = _BY_SUFFIX.get(path.suffix.lower())
@@ -177,3 +179,27 @@ def _from_path(path: Path) -> Source:
             f"{path}: {path.suffix or 'no suffix'} tells no format", hint=f"known: {', '.join(sorted(_BY_SUFFIX))}"
         )
     return Source(path, kind, path=path)
+
+
+def _checkpoint(path: Path) -> Path | None:
+    """The meta graph of a checkpoint that is named by its prefix, by its index, or by the folder that it is in.
+
+    None where ``path`` names none. Raises errors.InvalidModel for a checkpoint without its graph.
+    """
+    prefix = None
+    if path.is_dir() and (path / "checkpoint").is_file():
+        listed = _LATEST.search((path / "checkpoint").read_text(encoding="utf-8", errors="replace"))
+        prefix = path / Path(listed[1]).name if listed else None
+    elif path.suffix == ".index":
+        prefix = path.with_suffix("")
+    elif not path.exists() and path.with_name(f"{path.name}.index").is_file():
+        prefix = path
+    if prefix is None:
+        return None
+    meta = prefix.with_name(f"{prefix.name}.meta")
+    if not meta.is_file():
+        raise InvalidModel(
+            f"{path}: a checkpoint holds weights only, and {meta.name} with its graph is not there",
+            hint="load it into its model, and save that whole: tf.saved_model.save or model.save",
+        )
+    return meta

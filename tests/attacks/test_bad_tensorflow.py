@@ -336,6 +336,17 @@ def test_a_checkpoint_that_is_missing(missing: str, tmp_path: Path) -> None:
     assert "net.ckpt" in error and "defect" not in error
 
 
+def test_a_checkpoint_by_any_name(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    for source in (path, tmp_path, tmp_path / "net.ckpt", tmp_path / "net.ckpt.index"):
+        assert _run(["inspect", str(source)]) == (0, "")
+    path.unlink()
+    for source in (path, tmp_path, tmp_path / "net.ckpt", tmp_path / "net.ckpt.index"):
+        code, error = refused(source) if source != tmp_path else _run(["inspect", str(source)])
+        assert code == 2
+        assert "net.ckpt.meta" in error
+
+
 def test_a_meta_graph_that_is_cut_off(tmp_path: Path) -> None:
     path = checkpoint(tmp_path)
     cut(path, 0.5)
