@@ -190,7 +190,7 @@ class Summary:
 @dataclass(frozen=True)
 class StoredWeight:
     """How a weight of the target was made of one of the source: ``index`` on its first axis, then the ``blocks`` of
-    its first axis in this order, out of ``of`` equal ones, then its axes permuted by ``perm``, then ``shape``.
+    its ``axis`` in this order, out of ``of`` equal ones, then its axes permuted by ``perm``, then ``shape``.
 
     Each step may be None, which leaves the tensor as it is; all can be undone, so that weights go either way.
     """
@@ -202,6 +202,7 @@ class StoredWeight:
     of: int | None = None
     perm: tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
+    axis: int = 0
 
 
 Grade = Literal["exact", "noise", "drift", "wrong"]

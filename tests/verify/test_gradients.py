@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import isthmus
-from isthmus.types import Options, Signature, TensorSpec, Verdict
+from isthmus.types import Options, Signature, StoredWeight, TensorSpec, Verdict
 from isthmus.verify.feeds import Feeds
-from isthmus.verify.gradients import GradientMeasures, cotangents
+from isthmus.verify.gradients import GradientMeasures, arranged, cotangents
 from isthmus.verify.judge import judge
 from isthmus.verify.runners.gradients import Gradients, Origin
 from isthmus.verify.tolerance import ScaledTolerance
@@ -21,8 +21,10 @@ TRAINABLE = Options(trainable=True)
 PLAIN = Signature((TensorSpec("x", "float32", ("n", 4)),), (TensorSpec("y", "float32", ("n", 2)),))
 
 
-def compared(reference: Gradients, candidate: Gradients) -> tuple[dict[str, str], list[str]]:
-    measures = GradientMeasures(ScaledTolerance())
+def compared(
+    reference: Gradients, candidate: Gradients, *, converted: bool = False
+) -> tuple[dict[str, str], list[str]]:
+    measures = GradientMeasures(ScaledTolerance(), converted=converted)
     measures.add(reference, candidate)
     return {c.output: c.grade for c in measures.results()}, [note.text for note in measures.notes()]
 
@@ -55,6 +57,67 @@ def test_what_rounding_leaves_of_sums_that_cancel_agrees() -> None:
     left = {"large": 100 * ONES, "small": 1e-6 * ONES}
     assert compared(Gradients(left), Gradients({**left, "small": -1e-6 * ONES}))[0]["small"] == "noise"
     assert compared(Gradients(left), Gradients({**left, "small": ONES}))[0]["small"] == "wrong"
+
+
+def stored_as(key: str, source: str, *, transposed: bool = False) -> Mapping[str, StoredWeight]:
+    return {key: StoredWeight(key, source, perm=(1, 0) if transposed else None)}
+
+
+WIDE = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def test_a_weight_is_compared_in_the_order_that_its_target_has() -> None:
+    """Each step of a StoredWeight, and all of them: one entry, its blocks in another order, turned, reshaped."""
+    source = np.arange(48, dtype=np.float32).reshape(2, 6, 4)
+    gates = StoredWeight("l.weight", "W", index=1, blocks=(2, 0), of=3, perm=(1, 0), shape=(16,))
+    made = np.concatenate([source[1, 4:6], source[1, 0:2]]).T.reshape(16)
+    assert np.array_equal(arranged(gates, source), made)
+    for step in ({"index": 1}, {"blocks": (1, 0), "of": 2}, {"perm": (2, 0, 1)}, {"shape": (8, 6)}):
+        assert arranged(StoredWeight("k", "W", **step), source).size == (24 if "index" in step else 48)
+    grades, notes = compared(Gradients({"W": source}), Gradients({"l.weight": made}, stored={"l.weight": gates}))
+    assert grades == {"W": "exact"} and not notes
+
+
+def test_both_parts_of_a_weight_that_was_cut_must_agree() -> None:
+    parts = {name: StoredWeight(name, "W", index=i) for i, name in enumerate(("a", "b"))}
+    right = {"a": WIDE[0], "b": WIDE[1]}
+    assert compared(Gradients({"W": WIDE}), Gradients(right, stored=parts))[0] == {"W": "exact"}
+    assert compared(Gradients({"W": WIDE}), Gradients({**right, "b": 2 * WIDE[1]}, stored=parts))[0] == {"W": "wrong"}
+
+
+def test_a_tied_weight_is_found_by_any_name_that_a_map_leads_to() -> None:
+    grades, _ = compared(
+        Gradients({"table": WIDE}, {"head": "table"}),
+        Gradients({"weight": WIDE.T}, stored=stored_as("weight", "head", transposed=True)),
+    )
+    assert grades == {"table": "exact"}
+
+
+def test_a_map_leads_from_either_side_to_the_other_or_to_a_third() -> None:
+    turned = Gradients({"weight": WIDE.T}, stored=stored_as("weight", "w", transposed=True))
+    plain = Gradients({"w": WIDE})
+    assert compared(plain, turned)[0] == {"w": "exact"}
+    assert compared(turned, plain)[0] == {"weight": "exact"}
+    assert compared(turned, turned)[0] == {"weight": "exact"}
+    assert compared(turned, Gradients({"weight": WIDE.T}))[0] == {"weight": "exact"}
+
+
+def test_a_result_that_was_converted_has_its_reference_for_a_source() -> None:
+    """Whatever the reference had for one itself: here the names are the same, and the order is not."""
+    reference = Gradients({"w": WIDE.T}, stored=stored_as("w", "w", transposed=True))
+    assert compared(reference, Gradients({"w": WIDE}))[0] == {"w": "exact"}
+    assert compared(reference, Gradients({"w": WIDE.T}), converted=True)[0] == {"w": "exact"}
+    again = Gradients({"w": WIDE}, stored=stored_as("w", "w", transposed=True))
+    assert compared(reference, again, converted=True)[0] == {"w": "exact"}
+
+
+def test_a_map_that_does_not_fit_condemns_the_weight_and_says_why() -> None:
+    wrong = StoredWeight("k", "w", blocks=(0, 1), of=4)
+    measures = GradientMeasures(ScaledTolerance())
+    measures.add(Gradients({"w": WIDE, "v": ONES}), Gradients({"k": WIDE, "v": ONES}, stored={"k": wrong}))
+    found = {c.output: c for c in measures.results()}
+    assert found["v"].grade == "exact" and found["w"].grade == "wrong"
+    assert "'k' is not made of 'w' [2, 3] as it is told" in found["w"].detail
 
 
 def test_the_loss_is_seeded_and_leaves_out_what_is_not_finite() -> None:

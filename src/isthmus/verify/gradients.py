@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -43,10 +43,15 @@ def cotangents(
 
 @dataclass
 class GradientMeasures:
-    """Gathered sample by sample, as outputs are. ``exactly``: the user's tolerance alone decides."""
+    """Gathered sample by sample, as outputs are.
+
+    ``exactly``: the user's tolerance alone decides. ``converted``: the candidate was made of the reference, so that
+    its map of weights leads there; else either may have been made of the other, or both of a third.
+    """
 
     tolerance: Tolerance
     exactly: bool = False
+    converted: bool = False
     measures: dict[str, Measure] = field(default_factory=dict)
     lacking: dict[str, None] = field(default_factory=dict)
     """Weights that the result has not, and that the loss does not reach."""
@@ -55,13 +60,20 @@ class GradientMeasures:
 
     def add(self, reference: Gradients, candidate: Gradients) -> None:
         """Compare one sample's gradients."""
+        if self.converted:
+            reference = replace(reference, stored={})
         largest = 0.0 if self.exactly else max((_size(v) for v in reference.values.values()), default=0.0)
         matched: set[str] = set()
         for name in reference.values:
             partners = list(_partners(name, reference, candidate))
             matched.update(found for found, _, _ in partners)
             for found, ours, theirs in partners:
-                self._compare(name, ours(reference.values[name]), theirs(candidate.values[found]), largest)
+                try:
+                    pair = ours(reference.values[name]), theirs(candidate.values[found])
+                except _Misfit as misfit:
+                    self._measure(name).condemn(str(misfit))
+                else:
+                    self._compare(name, *pair, largest)
             if partners:
                 continue
             value = reference.values[name]
@@ -119,16 +131,21 @@ def _partners(name: str, reference: Gradients, candidate: Gradients) -> Iterator
     """
     names = reference.names_of(name)
     own = reference.stored.get(name)
+    same = candidate.find(names)
     made = [key for key, stored in candidate.stored.items() if stored.source in names and key in candidate.values]
-    found = candidate.find(names)
-    if found is not None and own == candidate.stored.get(found):
-        yield found, _as_it_is, _as_it_is
-        return
-    if made:
+    if same is not None and own == candidate.stored.get(same):
+        yield same, _as_it_is, _as_it_is
+    elif made:
         for key in made:
             yield key, partial(arranged, candidate.stored[key]), _as_it_is
     elif own is not None and (found := candidate.find([own.source])) is not None:
         yield found, _as_it_is, partial(arranged, own)
+    elif same is not None:  # what the files tell leads to a third model
+        yield same, _as_it_is, _as_it_is
+
+
+class _Misfit(ValueError):
+    """A weight cannot have been made of another one in the way that a file tells."""
 
 
 def _as_it_is(value: Value) -> Value:
@@ -136,16 +153,20 @@ def _as_it_is(value: Value) -> Value:
 
 
 def arranged(stored: StoredWeight, value: Value) -> Value:
-    """The source's array as the target stores it."""
+    """The source's array as the target stores it. Raises ValueError where there is no such array."""
     if not isinstance(value, np.ndarray):
         return value
-    array: Array = value if stored.index is None else value[stored.index]
-    if stored.blocks is not None:
-        parts = np.split(array, stored.of or len(stored.blocks))
-        array = np.concatenate([parts[block] for block in stored.blocks])
-    if stored.perm is not None:
-        array = array.transpose(stored.perm)
-    return array if stored.shape is None else array.reshape(stored.shape)
+    try:
+        array: Array = value if stored.index is None else value[stored.index]
+        if stored.blocks is not None:
+            parts = np.split(array, stored.of or len(stored.blocks), axis=stored.axis)
+            array = np.concatenate([parts[block] for block in stored.blocks], axis=stored.axis)
+        if stored.perm is not None:
+            array = array.transpose(stored.perm)
+        return array if stored.shape is None else array.reshape(stored.shape)
+    except (ValueError, IndexError) as error:
+        sizes = list(value.shape)
+        raise _Misfit(f"{stored.key!r} is not made of {stored.source!r} {sizes} as it is told: {error}") from error
 
 
 def _size(value: Value) -> float:

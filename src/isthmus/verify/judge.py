@@ -26,18 +26,21 @@ def judge(
     options: Options | None = None,
     tolerance: Tolerance | None = None,
     notes: Sequence[Note] = (),
+    converted: bool = False,
 ) -> Verdict:
     """Run both on every sample and compare each output by name.
 
     One sample is held at a time. Where the reference refuses the sizes of a sample, others are tried; where it can
     compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
     which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread. With
-    ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train.
+    ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train;
+    ``converted`` says that the candidate was made of the reference, which tells whose weights its own come from.
 
     Raises ``RunnerFailed`` where a process dies, or where the reference runs on none of the inputs.
     """
     options = options or Options()
-    session = _Session(reference, candidate, options, tolerance or ScaledTolerance.from_options(options))
+    tolerance = tolerance or ScaledTolerance.from_options(options)
+    session = _Session(reference, candidate, options, tolerance, converted)
     level = 0
     for index in range(max(1, feeds.samples)):  # even one that is asked for none
         level = session.take(feeds.attempts(index, level), level)
@@ -52,6 +55,7 @@ class _Session:
     candidate: Runner
     options: Options
     tolerance: Tolerance
+    converted: bool = False
     samples: list[Sample] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     measures: dict[str, dict[str, Measure]] = field(default_factory=dict)
@@ -169,7 +173,8 @@ class _Session:
             self.notes.append(Note("gradients", text))
             return
         if self.gradients is None:
-            self.gradients = GradientMeasures(self.tolerance, exactly=self.options.atol is not None)
+            exactly = self.options.atol is not None
+            self.gradients = GradientMeasures(self.tolerance, exactly, self.converted)
         weighted = relaid(weights, self.options.output_layouts)
         try:
             made = self.candidate.gradients(given, weighted)
