@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isthmus.passes.base import HubPass
+from isthmus.passes.recover.activations import RecoverHardSigmoid, RecoverHardSwish, RecoverMish
 from isthmus.passes.recover.batchnorm import RecoverBatchNorm
 from isthmus.passes.recover.gelu import RecoverGelu
 from isthmus.passes.recover.groupnorm import RecoverGroupNorm
@@ -19,6 +20,9 @@ def recoveries() -> tuple[HubPass, ...]:
         RecoverGroupNorm(),
         RecoverLayerNorm(),
         RecoverGelu(),
+        RecoverHardSigmoid(),
+        RecoverHardSwish(),
+        RecoverMish(),
         RecoverDense(),
         RecoverRecurrent(),
         TakeOnly(),

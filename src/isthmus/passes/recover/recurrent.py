@@ -121,6 +121,8 @@ def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
             return "it collects another thing than its output"
         if not _is_length(node.inputs[0], sequence, entries):
             return "it does not run over the whole of its sequence"
+        if sequence.dtype == ir.DataType.DOUBLE:
+            return "ONNX Runtime has no recurrent layers of float64"
         if any(v.dtype != sequence.dtype for v in (*node.inputs[2:],) if v is not None):
             return "its states have another type than its input"
         if any(_spreads(v, sequence) for v in node.inputs[2:]):

@@ -1,0 +1,168 @@
+"""Activations that a framework's own library spells out: HardSigmoid, HardSwish and Mish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import onnx_ir as ir
+
+from isthmus.hub.model import ONNX, Hub
+from isthmus.passes.base import HubPass, PassResult, Reasons
+from isthmus.passes.edit import Editor, attribute, dims, replace
+from isthmus.passes.recover.match import made_by, operands, remove_unused, scalar
+
+_NEAR = 1e-6
+"""How far constants may be off in relation to 1: as single precision holds a third and a sixth."""
+
+Found = tuple[ir.Value, dict[str, float]]
+"""What an activation is of, and its attributes."""
+
+
+class RecoverHardSigmoid(HubPass):
+    """Write a line that is cut off at 0 and 1, or cut off first and scaled to that, as HardSigmoid.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y) <float two = {2.0}, float low = {0.0}, float four = {4.0}>
+        {
+            a = Add (x, two)
+            b = Clip (a, low, four)
+            y = Div (b, four)
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            y = HardSigmoid <alpha = 0.25, beta = 0.5> (x)
+        }
+    """
+
+    def call(self, hub: Hub) -> PassResult:
+        return _recovered(hub, "HardSigmoid", ("Div", "Mul", "Clip"), _hard_sigmoid)
+
+
+class RecoverHardSwish(HubPass):
+    """Write x · max(0, min(1, x / 6 + 1 / 2)) as HardSwish.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            a = HardSigmoid <alpha = 0.16666667, beta = 0.5> (x)
+            y = Mul (x, a)
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            y = HardSwish (x)
+        }
+    """
+
+    def call(self, hub: Hub) -> PassResult:
+        return _recovered(hub, "HardSwish", ("Mul",), _hard_swish)
+
+
+class RecoverMish(HubPass):
+    """Write x · tanh(softplus(x)) as Mish.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            a = Softplus (x)
+            b = Tanh (a)
+            y = Mul (b, x)
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            y = Mish (x)
+        }
+    """
+
+    def call(self, hub: Hub) -> PassResult:
+        return _recovered(hub, "Mish", ("Mul",), _mish)
+
+
+def _recovered(
+    hub: Hub, name: str, lasts: tuple[str, ...], find: Callable[[ir.Value], Iterator[Found]]
+) -> PassResult:
+    """``name`` in the place of every operator among ``lasts`` that ``find`` knows as its end."""
+    reasons, edit, modified = Reasons(), Editor(hub.model), False
+    for node in list(hub.graph.all_nodes()):
+        if node.graph is None or node.domain != ONNX or node.op_type not in lasts:
+            continue
+        found = next(find(node.outputs[0]), None)
+        if found is None:
+            continue
+        value, attributes = found
+        if value.dtype is None or not value.dtype.is_floating_point():
+            reasons.decline(node, "its operand is no float")
+            continue
+        made = edit.before(node, name, [value], attributes, shape=dims(value))
+        replace(node.outputs[0], made)
+        remove_unused(node)
+        modified = True
+    return PassResult(hub, modified, tuple(reasons.found))
+
+
+def _hard_sigmoid(value: ir.Value) -> Iterator[Found]:
+    cut, factor = _scaled(value)
+    node = made_by(cut, "Clip")
+    bounds = [scalar(bound) for bound in node.inputs[1:3]] if node is not None else []
+    if node is None or len(bounds) != 2 or bounds[0] != 0.0 or bounds[1] is None:
+        return
+    if abs(bounds[1] * factor - 1) > _NEAR:
+        return
+    line, beta = _shifted(node.inputs[0])
+    inner, alpha = _scaled(line)
+    if inner is not None and beta is not None and alpha > 0 and abs(beta) * factor < 1:
+        yield inner, {"alpha": alpha * factor, "beta": beta * factor}
+
+
+def _shifted(value: ir.Value | None) -> tuple[ir.Value | None, float | None]:
+    """What a constant is added to, and that constant."""
+    for inner, other in operands(value, "Add"):
+        if (number := scalar(other)) is not None:
+            return inner, number
+    return None, None
+
+
+def _scaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
+    """What is multiplied by a constant, and that constant: 1 where there is none."""
+    for inner, other in operands(value, "Mul"):
+        if (number := scalar(other)) is not None:
+            return inner, number
+    node = made_by(value, "Div")
+    number = None if node is None else scalar(node.inputs[1])
+    if node is not None and number:
+        return node.inputs[0], 1 / number
+    return value, 1.0
+
+
+def _hard_swish(value: ir.Value) -> Iterator[Found]:
+    for x, gate in operands(value, "Mul"):
+        node = made_by(gate, "HardSigmoid")
+        if node is None or node.inputs[0] is not x:
+            continue
+        if abs(attribute(node, "alpha", 0.2) - 1 / 6) < _NEAR and attribute(node, "beta", 0.5) == 0.5:
+            yield x, {}
+
+
+def _mish(value: ir.Value) -> Iterator[Found]:
+    for x, gate in operands(value, "Mul"):
+        bent = made_by(gate, "Tanh")
+        soft = None if bent is None else made_by(bent.inputs[0], "Softplus")
+        if soft is not None and soft.inputs[0] is x:
+            yield x, {}
