@@ -93,6 +93,7 @@ TRANSPOSED = {
     ),
     "2d_same_upper": _transposed((2, 3, 4, 5), (3, 4, 3, 4), strides=[2, 2], auto_pad="SAME_UPPER"),
     "2d_same_lower": _transposed((2, 3, 4, 5), (3, 4, 3, 4), strides=[2, 3], auto_pad="SAME_LOWER"),
+    "2d_same_short": _transposed((2, 3, 4, 5), (3, 4, 1, 2), strides=[3, 2], auto_pad="SAME_UPPER"),
     "2d_valid": _transposed((2, 3, 4, 5), (3, 4, 3, 4), strides=[2, 3], auto_pad="VALID"),
     "3d": _transposed((1, 2, 3, 4, 3), (2, 3, 2, 3, 3), strides=[2, 1, 2], pads=[0, 1, 1, 0, 1, 0]),
     "3d_grouped": _transposed((1, 4, 3, 4, 3), (4, 3, 2, 3, 3), group=2, strides=[2, 1, 2], output_padding=[1, 0, 1]),

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 
 from isthmus.lower.walk import Context
-from isthmus.writers.torch.ops._common import call, dtype_of
+from isthmus.writers.torch.ops._common import call, held_dtype
 
 BITS: dict[ir.DataType, torch.dtype] = {
     ir.DataType.UINT16: torch.int16,
@@ -21,6 +21,7 @@ BITS: dict[ir.DataType, torch.dtype] = {
     ir.DataType.FLOAT8E5M2: torch.uint8,
     ir.DataType.FLOAT8E5M2FNUZ: torch.uint8,
     ir.DataType.FLOAT8E8M0: torch.uint8,
+    ir.DataType.FLOAT4E2M1: torch.uint8,  # held in 8 bits
 }
 """Types that few of PyTorch's kernels know, each with one of the same width that all of them know."""
 
@@ -64,7 +65,7 @@ def moved(c: Context, move: Callable[..., Any], *tensors: Any, index: int = 0) -
     bits = BITS.get(c.dtype(index))
     if bits is None:
         return move(*tensors)
-    return move(*(tensor.view(bits) for tensor in tensors)).view(dtype_of(c.dtype(index)))
+    return move(*(tensor.view(bits) for tensor in tensors)).view(held_dtype(c.dtype(index)))
 
 
 _LITERAL = 16

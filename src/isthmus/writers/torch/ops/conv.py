@@ -96,7 +96,8 @@ def _transposed_paddings(
         ]
         totals = [size - out for size, out in zip(free, wanted, strict=True)]
     elif same:
-        totals = [more + e - s for s, more, e in zip(window.strides, extra, window.extents, strict=True)]
+        # a kernel shorter than its stride leaves the end without what would make it stride times length
+        totals = [larger(more + e - s, 0) for s, more, e in zip(window.strides, extra, window.extents, strict=True)]
     if output_shape is not None or same:
         paddings = [_shared_out(total, upper=auto_pad == "SAME_UPPER") for total in totals]
     else:

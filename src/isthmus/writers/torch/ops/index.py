@@ -151,8 +151,13 @@ def _sliced_by(c: Context, x: Any, order: list[int], starts: Any, ends: Any, ste
         if isinstance(step, int) and step > 0:
             x = x[(*(slice(None),) * axis, slice(start, end, step))]
         else:
-            x = x.index_select(axis, _places(x, length, start, end, step))
+            x = taken(c, x, axis, _places(x, length, start, end, step))
     return x
+
+
+def taken(c: Context, x: Any, axis: int, places: Any) -> Any:
+    """The elements at ``places`` of an axis, of a tensor of the type of input 0."""
+    return moved(c, lambda v: v.index_select(axis, places), x)
 
 
 def _places(x: Any, length: Any, start: Any, end: Any, step: Any) -> Any:
@@ -176,7 +181,7 @@ alias(Where=torch.where)
 def compress(c, x, condition, *, axis):
     """The condition may be shorter than the axis."""
     kept = torch.nonzero(condition).squeeze(1)
-    return x.reshape([-1]).index_select(0, kept) if axis is None else x.index_select(axis, kept)
+    return taken(c, x.reshape([-1]), 0, kept) if axis is None else taken(c, x, axis, kept)
 
 
 @lower("NonZero")

@@ -13,6 +13,7 @@ from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import NARROW_FLOATS, dim, dtype_of, host_scalar, positive
 from isthmus.writers.torch.ops._dims import counts
 from isthmus.writers.torch.ops._loops import while_loop
+from isthmus.writers.torch.ops.index import taken
 
 table = Lowerings()
 lower, alias = table.lower, table.alias
@@ -74,7 +75,7 @@ def unique(c, x, *, axis, sorted):
     first = torch.zeros_like(counted).scatter_reduce(0, inverse, places, "amin", include_self=False)
     if not sorted:
         order = torch.argsort(first)
-        values, first, counted = values.index_select(along, order), first[order], counted[order]
+        values, first, counted = taken(c, values, along, order), first[order], counted[order]
         inverse = torch.argsort(order)[inverse]
     return (values, first, inverse, counted)[: c.outputs]
 

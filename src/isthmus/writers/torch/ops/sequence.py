@@ -72,6 +72,8 @@ def sequence_erase(c, sequence, position: Host = None):
 @leaf
 def inserted(sequence: list[torch.Tensor], tensor: torch.Tensor, position: int) -> list[torch.Tensor]:
     """A new list with ``tensor`` before the element at ``position``."""
+    if not -len(sequence) <= position <= len(sequence):  # Python would take the nearest place
+        raise IndexError("position out of range")
     made = list(sequence)
     made.insert(position, tensor)
     return made
