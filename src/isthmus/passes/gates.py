@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,8 +15,10 @@ from isthmus.passes.edit import Editor, attribute, known
 
 ORIGIN = "isthmus.origin"
 """Metadata of an initializer that is part of a weight of the source: JSON with the weight's ``name``, the ``index``
-on its first axis, and which ``blocks`` of equal size follow one another, out of how many (``of``). The name is null
-where the source has no such weight, and zeros that do not train stand in for it."""
+on its first axis, and which ``blocks`` of equal size follow one another, out of how many (``of``), along which
+``axis``; then the ``perm`` and the ``shape`` that it got. What is not there was not done. The name is null where the
+source has no such weight, and zeros that do not train stand in for it. ``rows``: it is all of the weight, its blocks
+those of the rows one after the other."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,22 @@ def settled(edit: Editor, rows: Rows, size: int, wish: str) -> ir.Value | None:
     if role:
         made_value.metadata_props[ROLE] = role
     told = {"name": name, "index": index, "blocks": blocks, "of": count}
-    made_value.metadata_props[ORIGIN] = json.dumps(told)
+    made_value.metadata_props[ORIGIN] = json.dumps(_since(first.value, told))
     return made_value
+
+
+def _since(value: ir.Value, told: dict[str, Any]) -> dict[str, Any]:
+    """``told`` of an initializer that is part of a weight itself, as one direction of it."""
+    before = json.loads(value.metadata_props.get(ORIGIN, "{}"))
+    if not before or told["name"] is None:
+        return told
+    if (rows := before.get("rows")) is not None:
+        each = told["of"] // rows
+        (row,) = {block // each for block in told["blocks"]}
+        blocks = [block % each for block in told["blocks"]]
+        return {"name": before["name"], "index": row, "blocks": blocks, "of": each}
+    del before["shape"]
+    return {**before, "blocks": [before["blocks"][block] for block in told["blocks"]]}
 
 
 def is_zero(value: ir.Value | None) -> bool:

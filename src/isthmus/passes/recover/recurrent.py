@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -16,6 +18,7 @@ from isthmus.hub.state import PLACE
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.dims import Entry, entries_of
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
+from isthmus.passes.gates import ORIGIN
 from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
 from isthmus.passes.recover.gates import Columns
 from isthmus.passes.recover.match import made_by, remove_unused, reversal_of
@@ -193,7 +196,7 @@ class _Weights:
 
         assert first.weight.const_value is not None
         size = int(first.weight.const_value.shape.numpy()[0])
-        return self._initializer(("matrix", *columns), made, (1, rows, size), first)
+        return self._initializer(("matrix", *columns), made, (1, rows, size), columns)
 
     def biases(self, cell: Cell, node: ir.Node) -> ir.Value | None:
         """[1, 2 · gates · units]: the biases of the input, then those of the state; None where there are none.
@@ -224,14 +227,18 @@ class _Weights:
         def made() -> np.ndarray:
             return np.concatenate([empty if c is None else _array(c) for c in columns])[None]
 
-        return self._initializer(("biases", *columns), made, (1, len(columns) * units), first)
+        return self._initializer(("biases", *columns), made, (1, len(columns) * units), columns)
 
     def _initializer(
-        self, key: tuple[object, ...], made: Callable[[], np.ndarray], shape: Sequence[int], first: Columns
+        self,
+        key: tuple[object, ...],
+        made: Callable[[], np.ndarray],
+        shape: Sequence[int],
+        columns: Sequence[Columns | None],
     ) -> ir.Value:
         if key in self._made:
             return self._made[key]
-        source = first.weight
+        source = next(c.weight for c in columns if c is not None)
         dtype = source.dtype
         assert dtype is not None
 
@@ -243,6 +250,8 @@ class _Weights:
             ir.LazyTensor(tensor, dtype=dtype, shape=sizes, name=None), f"{source.name}_onnx"
         )
         value.metadata_props.update({k: t for k in (ROLE, PLACE) if (t := source.metadata_props.get(k))})
+        if (told := _origin(columns, shape)) is not None:
+            value.metadata_props[ORIGIN] = json.dumps(told)
         self._made[key] = value
         self._sources.setdefault(source, value)
         return value
@@ -259,6 +268,30 @@ class _Weights:
             assert value.const_value is not None
             value.const_value.name = name
             initializers.add(value)
+
+
+def _origin(columns: Sequence[Columns | None], shape: Sequence[int]) -> dict[str, Any] | None:
+    """How an initializer was made of a weight; None where it is of several, or of unequal parts.
+
+    Where it has all rows of a weight, its blocks are those of the rows one after the other.
+    """
+    parts = [c for c in columns if c is not None]
+    sizes = {c.stop - c.start for c in parts}
+    if len(parts) < len(columns) or len({c.weight for c in parts}) > 1 or len(sizes) > 1:
+        return None
+    units, weight, rows = sizes.pop(), parts[0].weight, {c.row for c in parts}
+    assert weight.const_value is not None
+    (*rest, width) = (int(size) for size in weight.const_value.shape.numpy())
+    if width % units or any(c.start % units for c in parts):
+        return None
+    blocks, of = [c.start // units for c in parts], width // units
+    told = {"name": weight.name, "shape": list(shape)}
+    if len(rows) > 1:
+        every = [(c.row or 0) * of + block for c, block in zip(parts, blocks, strict=True)]
+        return {**told, "rows": rest[0]} if every == list(range(rest[0] * of)) else None
+    if rest and rows == {None}:
+        return {**told, "blocks": blocks, "of": of, "axis": 1, "perm": [1, 0]}
+    return {**told, "index": parts[0].row, "blocks": blocks, "of": of}
 
 
 def _array(columns: Columns) -> np.ndarray:

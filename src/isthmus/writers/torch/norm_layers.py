@@ -38,12 +38,18 @@ def batch_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[rank]
     epsilon, momentum = float(attribute(c, "epsilon", 1e-5)), 1.0 - float(attribute(c, "momentum", 0.9))
 
-    own = _own(backend, weights)
+    filled = [leaf for leaf, fill in (("weight", 1), ("bias", 0)) if _is_filled(backend, weights[leaf], fill)]
+    own = {leaf: value for leaf, value in weights.items() if leaf not in filled}
+    affine = [leaf for leaf in ("weight", "bias") if leaf in own]
+    if affine and all(backend.role(own[leaf]) == "buffer" for leaf in affine):
+        return None  # frozen: it normalizes by its statistics in training as well, which no layer of PyTorch's does
 
     def make() -> nn.Module:
-        options = {} if "weight" in own else {"affine": False}
         channels = sizes(weights["running_mean"])[0]
+        options = {} if affine else {"affine": False}
         module = kind(channels, eps=short(epsilon), momentum=round(momentum, 6), **options, device="meta")
+        for leaf in filled if affine else ():
+            module.register_parameter(leaf, None)
         module.register_buffer(COUNT, torch.tensor(0))
         return module
 
@@ -101,7 +107,17 @@ def group_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     def make() -> nn.Module:
         return nn.GroupNorm(groups, channels, eps=short(epsilon), affine=bool(own), device="meta")
 
-    return layered(c, backend, make, own, given(0))
+    image = given(0).contiguous() if _is_turned_input(c.node.inputs[0]) else given(0)
+    return layered(c, backend, make, own, image)
+
+
+def _is_turned_input(value: ir.Value | None) -> bool:
+    """Whether a value is an input of the model, transposed: PyTorch (seen in 2.13) crashes in the gradient of a group
+    norm whose operand has its channels last in memory and needs no gradient itself."""
+    turn = None if value is None else value.producer()
+    if turn is None or turn.op_type != "Transpose" or turn.inputs[0] is None:
+        return False
+    return turn.inputs[0].is_graph_input()
 
 
 def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> Any:

@@ -83,15 +83,20 @@ def moved_weights(graph: ir.Graph, stored: Mapping[str, Stored], held: Collectio
     for name, place in stored.items():
         value = graph.initializers.get(name)
         origin = json.loads(value.metadata_props.get(ORIGIN, "{}")) if value is not None else {}
-        blocks = tuple(origin["blocks"]) if origin else None
+        blocks = _ints(origin.get("blocks"))
         source = origin.get("name", name)
         if source is None or place.key not in held:
             continue
-        perm, shape = (place.perm, place.shape) if value is None else _arranged(value, place)
+        perm, shape = (place.perm, place.shape) if value is None or origin else _arranged(value, place)
         if origin or perm is not None or shape is not None or place.key != source:
-            made = StoredWeight(place.key, source, origin.get("index"), blocks, origin.get("of"), perm, shape)
-            found.append(made)
+            perm, shape = _ints(origin.get("perm")) or perm, _ints(origin.get("shape")) or shape
+            parts = origin.get("index"), blocks, origin.get("of")
+            found.append(StoredWeight(place.key, source, *parts, perm, shape, origin.get("axis", 0)))
     return tuple(found)
+
+
+def _ints(listed: list[int] | None) -> tuple[int, ...] | None:
+    return None if listed is None else tuple(listed)
 
 
 def _arranged(value: ir.Value, place: Stored) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
