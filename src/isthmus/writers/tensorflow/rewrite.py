@@ -12,6 +12,8 @@ from isthmus.writers.tensorflow.backend import scope_name
 from isthmus.writers.tensorflow.names import Arguments, sanitized, unique
 
 _COUNTER = re.compile(r"_\d+\Z")
+_UNUSED = re.compile(r"_\d+(___redundant_placeholder\d+)\Z")
+"""What a loop's condition is handed and does not look at: called by the condition's name, counter and all."""
 
 
 def name_inputs(meta_graph: Any, key: str, names: Arguments) -> None:
@@ -87,6 +89,8 @@ def name_functions(meta_graph: Any) -> dict[str, str]:
         names[old] = unique(_COUNTER.sub("", old), taken)
         taken.add(names[old])
     for function in library.function:
+        arguments = [argument.name for argument in function.signature.input_arg]
+        _replace(function, {name: _UNUSED.sub(r"\1", name) for name in arguments if _UNUSED.search(name)})
         for argument in function.arg_attr.values():
             # What is captured is called by its identity in the process that traced it.
             if argument.attr["_user_specified_name"].s.isdigit():
