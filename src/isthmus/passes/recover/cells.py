@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
 from isthmus.passes.edit import attribute, dims
-from isthmus.passes.recover.gates import Columns, Gate, gate_of, split_gate
-from isthmus.passes.recover.match import operands, scalar
+from isthmus.passes.recover.gates import Columns, Gate, Range, gate_of, narrowed, split_gate
+from isthmus.passes.recover.match import made_by, operands, scalar
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,32 @@ _PLAIN: Mapping[str, tuple[float | None, float | None]] = MappingProxyType(
 """Activations that ONNX's recurrent operators know, with the defaults of the operators of the same name."""
 
 
-def activated(value: ir.Value | None) -> tuple[Activation, ir.Value] | None:
-    """The activation that made a value, and what of; a value that no known activation made is its own."""
+def activated(value: ir.Value | None) -> tuple[Activation, ir.Value, Range] | None:
+    """The activation that made a value, and of which part of what; what no known activation made is its own."""
     if value is None:
         return None
-    node = value.producer()
+    whole, part = _uncut(value)
+    node = whole.producer()
     if node is None or node.domain != ONNX or node.op_type not in _PLAIN or node.inputs[0] is None:
-        return Activation("Affine", 1.0, 0.0), value
+        return Activation("Affine", 1.0, 0.0), value, None
     alpha, beta = _PLAIN[node.op_type]
     found = Activation(
         node.op_type,
         None if alpha is None else float(attribute(node, "alpha", alpha)),
         None if beta is None else float(attribute(node, "beta", beta)),
     )
-    return found, node.inputs[0]
+    return found, node.inputs[0], part
+
+
+def _uncut(value: ir.Value) -> tuple[ir.Value, Range]:
+    """What a value is cut out of along the last axis, and which part of that it is."""
+    whole, part = value, None
+    while (node := made_by(whole, "Split", "Slice")) is not None and node.inputs[0] is not None:
+        inner = narrowed(node, whole, part)
+        if inner is None:
+            break
+        whole, part = node.inputs[0], inner
+    return whole, part
 
 
 def cell_of(step: Step) -> Cell | str:
@@ -109,7 +121,7 @@ class _Part:
 def _part(value: ir.Value | None, x: ir.Value, h: ir.Value, units: int) -> _Part | None:
     """The gate whose activation a value is: f(x · W + h · R + b)."""
     found = activated(value)
-    gate = None if found is None else gate_of(found[1])
+    gate = None if found is None else gate_of(found[1], found[2])
     parts = None if gate is None else split_gate(gate, units)
     if found is None or parts is None or set(parts[0]) != {x, h} or len(parts[1]) > 2:
         return None
@@ -131,7 +143,7 @@ def _lstm(step: Step, hidden: int) -> Cell | None:
         return None
     for out, bent in operands(new_h, "Mul"):
         last = activated(bent)
-        if last is None or last[1] is not new_c:
+        if last is None or last[1] is not new_c or last[2] is not None:
             continue
         o = _part(out, step.x, h, units)
         for kept, added in operands(new_c, "Add"):
@@ -181,9 +193,10 @@ def _gru(step: Step) -> Cell | None:
     for update, candidate in _blends(step.results[0], h):
         z = _part(update, step.x, h, units)
         found = activated(candidate)
-        if z is None or found is None:
+        if z is None or found is None or found[2] is not None:
             continue
-        made = _after(step.x, h, z, found, units) or _before(step.x, h, z, found, units)
+        bent = found[0], found[1]
+        made = _after(step.x, h, z, bent, units) or _before(step.x, h, z, bent, units)
         if made is not None:
             return made
     return None

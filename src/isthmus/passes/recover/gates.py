@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
+from isthmus.hub.upgrades.base import shape_of
 from isthmus.passes.edit import attribute, dims, known
-from isthmus.passes.recover.match import is_weight, made_by
+from isthmus.passes.recover.match import is_weight, made_by, scalar
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,15 @@ class Term:
 
 
 Gate = frozenset[Term]
-
-
-def gate_of(value: ir.Value | None) -> Gate | None:
-    """The summands of a value of shape [batch, units]; None where it is no sum of products and biases."""
-    terms = _terms(value, None)
-    return None if terms is None or len(set(terms)) < len(terms) else frozenset(terms)
-
-
 Range = tuple[int, int] | None
 """Which part of the last axis is meant; None for all of it."""
+
+
+def gate_of(value: ir.Value | None, part: Range = None) -> Gate | None:
+    """The summands of a value of shape [batch, units], or of a part of it; None where it is no sum of products and
+    biases."""
+    terms = _terms(value, part)
+    return None if terms is None or len(set(terms)) < len(terms) else frozenset(terms)
 
 
 def _terms(value: ir.Value | None, part: Range) -> list[Term] | None:
@@ -55,18 +55,59 @@ def _terms(value: ir.Value | None, part: Range) -> list[Term] | None:
         return None
     match node.op_type:
         case "Add":
-            both = [_terms(operand, part) for operand in node.inputs]
+            width = (dims(value) or (None,))[-1]
+            both = [_terms(_spread(operand, width), part) for operand in node.inputs]
             return None if any(terms is None for terms in both) else [t for terms in both if terms for t in terms]
         case "MatMul":
             weight = _columns(node.inputs[1], part)
             factor = node.inputs[0]
             if weight is None or weight.row is not None or factor is None or len(dims(weight.weight) or ()) != 2:
                 return None
-            return [Term(weight, factor)]
+            joined = _joined(weight, factor)
+            return [Term(weight, factor)] if joined is None else joined
         case "Identity":
             return _terms(node.inputs[0], part)
-    inner = _narrowed(node, value, part)
+    inner = narrowed(node, value, part)
     return None if inner is None else _terms(node.inputs[0], inner)
+
+
+def _spread(value: ir.Value | None, width: int | str | None) -> ir.Value | None:
+    """A constant number as the bias that it is to all units."""
+    number = scalar(value)
+    if number is None or value is None or value.dtype is None or not isinstance(width, int):
+        return value
+    return _apart(value, ir.tensor(np.full(width, number, value.dtype.numpy())))
+
+
+def _joined(weight: Columns, factor: ir.Value) -> list[Term] | None:
+    """The products of several factors that are joined, each with its own rows of the weight."""
+    node = made_by(factor, "Concat")
+    parts = [] if node is None else [part for part in node.inputs if part is not None]
+    sizes = [(dims(part) or (None,))[-1] for part in parts]
+    known_sizes = [size for size in sizes if isinstance(size, int)]
+    if node is None or attribute(node, "axis") not in (1, -1) or len(known_sizes) < len(sizes):
+        return None
+    terms, first = [], 0
+    for part, size in zip(parts, known_sizes, strict=True):
+        rows = _rows(weight.weight, first, first + size)
+        terms.append(Term(replace(weight, weight=rows), part))
+        first += size
+    return terms
+
+
+def _rows(weight: ir.Value, first: int, last: int) -> ir.Value:
+    tensor = weight.const_value
+    assert tensor is not None and weight.dtype is not None
+    shape = ir.Shape([last - first, int(tensor.shape.numpy()[1])])
+    made = ir.LazyTensor(lambda: ir.tensor(tensor.numpy()[first:last]), dtype=weight.dtype, shape=shape)
+    return _apart(weight, made)
+
+
+def _apart(source: ir.Value, tensor: ir.TensorProtocol) -> ir.Value:
+    """Weights made of what the source joins; no part of the model."""
+    made = ir.Value(name=source.name, type=source.type, shape=shape_of(tensor), const_value=tensor)
+    made.metadata_props.update(source.metadata_props)
+    return made
 
 
 def _columns(value: ir.Value | None, part: Range) -> Columns | None:
@@ -86,7 +127,7 @@ def _columns(value: ir.Value | None, part: Range) -> Columns | None:
         return Columns(weight, start, stop, number)
     if node.op_type == "Identity":
         return _columns(node.inputs[0], part)
-    inner = _narrowed(node, value, part)
+    inner = narrowed(node, value, part)
     return None if inner is None else _columns(node.inputs[0], inner)
 
 
@@ -113,7 +154,7 @@ def _row(node: ir.Node) -> tuple[ir.Value, int] | None:
     return None
 
 
-def _narrowed(node: ir.Node, value: ir.Value, part: Range) -> Range:
+def narrowed(node: ir.Node, value: ir.Value, part: Range) -> Range:
     """The part of the last axis of the node's operand that ``part`` of its output ``value`` is."""
     shape, given = dims(value), dims(node.inputs[0]) if node.inputs else None
     if shape is None or given is None or len(shape) != len(given) or not isinstance(shape[-1], int):

@@ -259,6 +259,8 @@ class _Weights:
     def settle(self) -> None:
         """Give the names of weights that nothing else uses to what was made of them."""
         for source, value in self._sources.items():
+            if self.edit.model.graph.initializers.get(str(source.name)) is not source:  # made of another one's rows
+                continue
             if source.uses() or source.is_graph_output() or source.name is None or value.name is None:
                 continue
             name, initializers = source.name, self.edit.model.graph.initializers

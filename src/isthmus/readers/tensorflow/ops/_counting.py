@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,9 +107,39 @@ def counting_of(
         limit = _limit(test, cond, counters, fixed, reader)
         if limit is None:
             counted = False
-        elif not any(_equal(limit, other) for other in limits):
-            limits.append(limit)
-    return Counting(counters, limits, counted and bool(limits), known)
+        else:
+            limits += _apart(limit)
+    return Counting(counters, _fewest(limits), counted and bool(limits), known)
+
+
+def _apart(limit: _Limit) -> list[_Limit]:
+    """A limit as several, where its bound is the least of several."""
+    if limit.counter.step < 0:
+        return [limit]
+    return [replace(limit, bound=bound) for bound in _operands(limit.bound, "Min")]
+
+
+def _fewest(limits: Sequence[_Limit]) -> list[_Limit]:
+    """The limits that matter: each once, and none whose bound is at least that of another one."""
+    found: list[_Limit] = []
+    for limit in limits:
+        if not any(_equal(limit, other) for other in found):
+            found.append(limit)
+    return [limit for limit in found if not any(_implies(other, limit) for other in found if other is not limit)]
+
+
+def _implies(one: _Limit, other: _Limit) -> bool:
+    """Whether the bound of ``other`` is the larger one of something and the bound of ``one``."""
+    bounds = _operands(other.bound, "Max") if other.counter.step > 0 else []
+    return len(bounds) > 1 and any(_equal(one, replace(other, bound=bound)) for bound in bounds)
+
+
+def _operands(value: ir.Value, op: str) -> list[ir.Value]:
+    """The operands of a Min or a Max of integers, and of those within it; or the value itself."""
+    node = _uncast(value).producer()
+    if node is None or node.op_type != op:
+        return [value]
+    return [inner for operand in node.inputs if operand is not None for inner in _operands(operand, op)]
 
 
 def constant(value: Bound) -> np.ndarray | None:

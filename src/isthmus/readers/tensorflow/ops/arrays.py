@@ -63,7 +63,7 @@ def gather(op, c, handle, indices, flow_in, *, dtype: tf.DType, element_shape):
     held = list_of(c, flow_in)
     size = held.length if held.value is None else (held.value.shape or (None,))[0]
     size = number(size) if isinstance(size, ir.Value) else size
-    if _are_all(c.node.inputs[1], size, lambda end: _is_size_of(end, c.node.inputs[2])):
+    if _are_all(c.node.inputs[1], size, lambda end: _is_size(end, *c.node.inputs[::2])):
         return stacked(op, c, held, element_shape)
     return gathered(op, c, held, indices, element_shape)
 
@@ -115,7 +115,11 @@ def _are_all(indices: tf.Tensor, size: object, is_size: Callable[[tf.Tensor], bo
     return [tf.get_static_value(tensor) for tensor in (start, delta)] == [0, 1] and is_size(origin(end))
 
 
-def _is_size_of(size: tf.Tensor, flow: tf.Tensor) -> bool:
+def _is_size(size: tf.Tensor, handle: tf.Tensor, flow: tf.Tensor) -> bool:
+    """Whether a tensor is the size of an array: asked for, or what it was made with where it does not grow."""
+    made = origin(handle).op
+    if made.type == "TensorArrayV3" and not made.get_attr("dynamic_size") and size is origin(made.inputs[0]):
+        return True
     return size.op.type == "TensorArraySizeV3" and origin(size.op.inputs[1]) is origin(flow)
 
 
