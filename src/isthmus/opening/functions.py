@@ -144,7 +144,11 @@ def weights_of(concrete: Any, root: Any = None) -> Mapping[int, Variable]:
 
     They have their own names; those that have none, or one name together, have the path of attributes from ``root``.
     """
-    variables = list({id(v.handle): v for v in (*concrete.graph.variables, *concrete.variables)}.values())
+    captured = {id(handle): place for place, handle in enumerate(concrete.captured_inputs)}
+    variables = sorted(  # a graph keeps them in no order
+        {id(v.handle): v for v in (*concrete.graph.variables, *concrete.variables)}.values(),
+        key=lambda v: (captured.get(id(v.handle), len(captured)), v.name),
+    )
     own = {id(v.handle): str(v.name).removesuffix(":0") for v in variables}
     often = [name for name in own.values() if name == "Variable" or list(own.values()).count(name) > 1]
     paths = attribute_paths(root) if often and root is not None else {}

@@ -109,8 +109,11 @@ def _refuse_code(path: Path, config: Mapping[str, Any], named: Mapping[str, Any]
             lambdas.append(str(name or cls))
         elif _is_custom(entry, is_legacy) and cls not in named and _plain(str(inner)) not in named:
             customs.append(_called(entry))
-        if isinstance(inner, Mapping) and isinstance(vocabulary := inner.get("vocabulary"), str):
-            files.append(vocabulary)
+        elsewhere = (
+            inner.get("filepath" if cls == "TFSMLayer" else "vocabulary") if isinstance(inner, Mapping) else None
+        )
+        if isinstance(elsewhere, str):
+            files.append(elsewhere)
     told = []
     hints = []
     if lambdas:
@@ -120,7 +123,7 @@ def _refuse_code(path: Path, config: Mapping[str, Any], named: Mapping[str, Any]
         told.append(f"custom objects: {', '.join(dict.fromkeys(customs))}")
         hints.append(NAME_THEM)
     if files:
-        told.append(f"vocabularies of files elsewhere: {', '.join(dict.fromkeys(files))}")
+        told.append(f"vocabularies or SavedModels of files elsewhere: {', '.join(dict.fromkeys(files))}")
         hints.append("pass --trust-pickle if you know who made it")
     if told:
         raise UnsafeInput(

@@ -86,7 +86,8 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
     if own is None:
         own = getattr(model, "_nested_inputs", None)  # of tf_keras
     if own is None and getattr(model, "inputs", None):  # Sequential
-        own = model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
+        specs = [_of_any_batch(model, _spec(tensor)) for tensor in model.inputs]
+        return specs[0] if len(specs) == 1 else specs
     if own is not None:
         return tf.nest.map_structure(_spec, own)
     parameters = _parameters(model)
@@ -101,11 +102,29 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
         return _merged(told, parameters)
     dtype = getattr(model, "input_dtype", None) or "float32"
     made = {_argument(key, parameters): _built_spec(shape, dtype) for key, shape in built.items()}
+    if missing := [name for name in _parameters(model, required=True) if name not in made]:
+        raise UsageError(
+            f"{label} takes {', '.join(parameters)}, and the shape of {', '.join(missing)} is not known",
+            hint="pass inputs (--inputs FILE.npz)",
+        )
     return _merged(made, parameters)
 
 
-def _parameters(model: Any) -> list[str]:
-    return [name for name in inspect.signature(model.call).parameters if name not in ("self", "training", "mask")]
+def _of_any_batch(model: Any, spec: tf.TensorSpec) -> tf.TensorSpec:
+    """The spec with a free batch: what a Sequential was first called with fixes none, unless it keeps states."""
+    if any(getattr(layer, "stateful", False) for layer in _layers(model)) or not spec.shape.rank:
+        return spec
+    return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, spec.name)
+
+
+def _parameters(model: Any, *, required: bool = False) -> list[str]:
+    """What ``call`` takes, or only what it cannot do without."""
+    return [
+        name
+        for name, parameter in inspect.signature(model.call).parameters.items()
+        if name not in ("self", "training", "mask")
+        and (not required or (parameter.default is parameter.empty and "VAR" not in parameter.kind.name))
+    ]
 
 
 def _argument(key: str, parameters: Sequence[str]) -> str:
@@ -136,7 +155,8 @@ def _built_spec(shape: Any, dtype: str) -> Any:
 def _spec(tensor: Any) -> tf.TensorSpec:
     """A KerasTensor of either Keras as a spec."""
     dtype = tensor.dtype if isinstance(tensor.dtype, (str, tf.DType)) else str(tensor.dtype)
-    return tf.TensorSpec(tuple(tensor.shape), dtype, name=str(tensor.name))
+    maker = getattr(getattr(tensor, "_keras_history", None), "operation", None)  # of Keras 3
+    return tf.TensorSpec(tuple(tensor.shape), dtype, name=str((maker or tensor).name))
 
 
 def _input_names(model: Any, structure: Any) -> list[str]:

@@ -217,7 +217,7 @@ def _norms() -> dict[str, LayerCase]:
         **several("LayerNormalization", SERIES, variants={"": {}, "two axes": {"axis": [1, 2]}, "bare": _BARE}),
         "LayerNormalization, first axis": layer("LayerNormalization", SERIES, axis=1, epsilon=0.01),
         "RMSNormalization": layer("RMSNormalization", SERIES),
-        "RMSNormalization, axis": layer("RMSNormalization", SERIES, axis=1),
+        "RMSNormalization, epsilon": layer("RMSNormalization", SERIES, epsilon=0.1),
         "UnitNormalization": layer("UnitNormalization", SERIES),
         "UnitNormalization, two axes": layer("UnitNormalization", SERIES, axis=[1, 2]),
         "SpectralNormalization": LayerCase(lambda x: layers.SpectralNormalization(layers.Dense(5))(x), (FLAT,)),

@@ -101,7 +101,7 @@ def _pictures() -> dict[str, LayerCase]:
     }
     return {
         **several("Resizing", PICTURE, variants={**others, **modes}, **sizes),
-        "Resizing, bytes": layer("Resizing", BYTES, **sizes),
+        "Resizing, bytes": layer("Resizing", BYTES, interpolation="nearest", **sizes),
         "Resizing, larger": layer("Resizing", PICTURE, height=13, width=17),
         "CenterCrop": layer("CenterCrop", PICTURE, height=4, width=5),
         "CenterCrop, larger": layer("CenterCrop", PICTURE, height=12, width=5),

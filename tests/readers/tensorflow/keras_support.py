@@ -62,10 +62,15 @@ TO_PYTORCH: Mapping[str, Refusal] = MappingProxyType(
 )
 """Cases that ONNX has and PyTorch cannot have."""
 
-FROM_FILES: Mapping[str, Refusal] = MappingProxyType(
-    {"Lambda": Refusal("Lambda", "Python code in a file; `--trust-pickle` allows it")}
-)
+_CODE = Refusal("Lambda", "Python code in a file; `--trust-pickle` allows it")
+
+FROM_FILES: Mapping[str, Refusal] = MappingProxyType({"Lambda": _CODE, "Activation, threshold": _CODE})
 """Cases that are refused as ``.keras`` files."""
+
+EXPORTED: Mapping[str, str] = MappingProxyType(
+    {"Resizing, bytes": "Keras exports it as it computes in graphs: unrounded, and in float32"}
+)
+"""Cases whose SavedModel is another model."""
 
 WITHOUT_CASE: Mapping[str, str] = MappingProxyType(
     {
@@ -85,6 +90,10 @@ WITHOUT_CASE: Mapping[str, str] = MappingProxyType(
 def class_of(case: str) -> str:
     """The layer class of a case."""
     return case.partition(",")[0]
+
+
+FIRST = frozenset({class_of(name): name for name in reversed(CASES)}.values())
+"""One case a class, which every run of the tests has; the others are run by ``make slow``."""
 
 
 def public_classes() -> dict[str, list[str]]:

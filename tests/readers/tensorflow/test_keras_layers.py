@@ -12,10 +12,10 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("torch")
 
-import tensorflow as tf
 import torch
-from keras_support import CASES, PAGE, READING, TO_PYTORCH, WITHOUT_CASE, class_of, page, public_classes
-from reading import assert_equal, run_hub
+from keras_agreement import assert_near, by_keras, feeds_of
+from keras_support import CASES, FIRST, PAGE, READING, TO_PYTORCH, WITHOUT_CASE, class_of, page, public_classes
+from reading import run_hub
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
@@ -23,31 +23,9 @@ from isthmus.readers.tensorflow import read_tensorflow
 
 pytestmark = pytest.mark.tensorflow
 
-FIRST = {class_of(name): name for name in reversed(CASES)}.values()
-"""One case a class; the others are run by ``make slow``."""
-
-RTOL, ATOL = 1e-4, 2e-5
-
 
 def _cases(names: Sequence[str]) -> list[Any]:
     return [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-def feeds_of(name: str) -> list[list[np.ndarray]]:
-    """The arrays of a case in two batches, and twice as large where sizes are free."""
-    case = CASES[name]
-    feeds = [list(case.arrays), [array[:2] for array in case.arrays]]
-    if case.free:
-        axis = case.free[0]
-        feeds.append([np.concatenate([a, a], axis) if a.ndim > axis else a for a in case.arrays])
-    return feeds
-
-
-def by_keras(model: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the model gives when it is called eagerly, at inference: left alone, random layers would train."""
-    tensors = [tf.constant(array) for array in arrays]
-    given = tensors if len(tensors) > 1 else tensors[0]
-    return [np.asarray(t) for t in tf.nest.flatten(model(given, training=False))]
 
 
 def test_every_class_is_a_case_or_tells_why_not() -> None:
@@ -64,10 +42,10 @@ def test_the_page_is_of_these_cases() -> None:
 def test_a_layer(name: str) -> None:
     model = CASES[name].model()
     hub = read_tensorflow(model)
-    feeds = feeds_of(name)
+    feeds = feeds_of(CASES[name])
     expected = [by_keras(model, arrays) for arrays in feeds]
     for arrays, wanted in zip(feeds, expected, strict=True):
-        _assert_all_equal(run_hub(hub, *arrays), wanted)
+        assert_near(run_hub(hub, *arrays), wanted)
     if name in TO_PYTORCH:
         with pytest.raises(Unsupported, match=TO_PYTORCH[name].match):
             _recorded(hub)
@@ -76,7 +54,7 @@ def test_a_layer(name: str) -> None:
     for arrays, wanted in zip(feeds, expected, strict=True):
         with torch.no_grad():
             made = module(*[torch.from_numpy(np.array(array)) for array in arrays])
-        _assert_all_equal([tensor.numpy() for tensor in torch.utils._pytree.tree_leaves(made)], wanted)
+        assert_near([tensor.numpy() for tensor in torch.utils._pytree.tree_leaves(made)], wanted)
     _assert_same_weights(module, model)
 
 
@@ -90,12 +68,6 @@ def _recorded(hub: Hub) -> Any:
     from isthmus.writers.torch.record import record
 
     return record(hub).module
-
-
-def _assert_all_equal(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> None:
-    assert len(ours) == len(theirs)
-    for one, other in zip(ours, theirs, strict=True):
-        assert_equal(one, other, RTOL, ATOL)
 
 
 def _assert_same_weights(module: Any, model: Any) -> None:

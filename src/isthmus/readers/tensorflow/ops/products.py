@@ -14,6 +14,9 @@ read = table.read
 _NARROW = {ir.DataType.INT8, ir.DataType.INT16, ir.DataType.UINT8, ir.DataType.UINT16}
 """Integers whose products ONNX does not have; they go through int32, and wrap on the way back."""
 
+_BYTES = {ir.DataType.INT8, ir.DataType.UINT8}
+"""Integers whose products, summed in int32, are an operator of ONNX's own."""
+
 
 @read("MatMul", ignore=("grad_a", "grad_b"))
 def matmul(op, c, a: ComplexOrReal, b: ComplexOrReal, *, transpose_a, transpose_b):
@@ -48,6 +51,8 @@ def _product(op, a, b, dtype):
         real = op.Sub(op.MatMul(p, r), op.MatMul(q, s))
         imaginary = op.Add(op.MatMul(p, s), op.MatMul(q, r))
         return cx.joined(op, op.Unsqueeze(real, [-1]), op.Unsqueeze(imaginary, [-1]))
+    if dtype == ir.DataType.INT32 and {a.dtype, b.dtype} <= _BYTES:
+        return op.MatMulInteger(a, b)
     wide = ir.DataType.INT32 if dtype in _NARROW or dtype == ir.DataType.INT32 else dtype
     a, b = (x if x.dtype == wide else op.Cast(x, to=wide) for x in (a, b))
     found = op.MatMul(a, b)
