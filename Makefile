@@ -31,6 +31,7 @@ lint: $(READY)
 
 conformance: $(READY)
 	$(BIN)/python tests/ops/support.py --workers 2
+	$(BIN)/python tests/readers/tensorflow/operators_page.py
 
 models: $(READY)
 	$(BIN)/python tests/models/carry.py --corpus $(CORPUS)

@@ -40,12 +40,6 @@ def conv_3d_transposed(op, c, sizes: Host, filters, image, *, strides, padding, 
     return _transposed(op, c, _asked(c, sizes), filters, image, form, strides, dilations, padding, ())
 
 
-@read("Conv3DBackpropInput")
-def conv_3d_transposed_like(op, c, like, filters, image, *, strides, padding, dilations):
-    form = Format(5, last=True)
-    return _transposed(op, c, _as(op, c, like, form), filters, image, form, strides, dilations, padding, ())
-
-
 @dataclass(frozen=True)
 class _Asked:
     """The shape that the result must have: as an operand, and what is known of each entry."""

@@ -17,17 +17,17 @@ _AXES = {"": 1, "2D": 2, "3D": 3}
 
 def _axes(c) -> range:
     """The last axes that the operator's name tells: of ``RFFT2D`` two."""
-    kind = c.type.removeprefix("Batch").partition("FFT")[2]
+    kind = c.type.partition("FFT")[2]
     rank = c.rank(0)
     return range(rank - _AXES[kind], rank)
 
 
-@read("FFT", "FFT2D", "FFT3D", "BatchFFT", "BatchFFT2D", "BatchFFT3D")
+@read("FFT", "FFT2D", "FFT3D")
 def fft(op, c, x: ComplexOrReal):
     return Complex(_along(op, x.pairs, _axes(c)))
 
 
-@read("IFFT", "IFFT2D", "IFFT3D", "BatchIFFT", "BatchIFFT2D", "BatchIFFT3D")
+@read("IFFT", "IFFT2D", "IFFT3D")
 def ifft(op, c, x: ComplexOrReal):
     return Complex(_along(op, x.pairs, _axes(c), inverse=True))
 

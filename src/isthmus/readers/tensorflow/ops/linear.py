@@ -105,9 +105,8 @@ def _solved(op, matrix, rhs, rank):
 
 @read("MatrixTriangularSolve")
 def solve_triangular(op, c, matrix, rhs, *, lower, adjoint):
-    rank, own = c.rank(1), c.rank(0)
-    if own != rank:
-        c.refuse("its matrices and right-hand sides have different ranks")
+    rank = max(c.rank(0), c.rank(1))
+    matrix, rhs = (_raised(op, x, c.rank(i), rank) for i, x in enumerate((matrix, rhs)))
     if adjoint:
         matrix, lower = _transposed(op, matrix, rank), not lower
     at = Columns(op, matrix, rank)
@@ -122,7 +121,7 @@ def solve_triangular(op, c, matrix, rhs, *, lower, adjoint):
         reduced = op.Sub(held, at.outer(op.Where(to_come, column, zero(op, column)), solved))
         return [op.Where(at.upright(op.Equal(at.rows, number)), at.flat(solved), reduced)]
 
-    if rank > 2 and c.shape(0)[:-2] != c.shape(1)[:-2]:
+    if c.shape(0)[:-2] != c.shape(1)[:-2]:
         rhs = op.Expand(rhs, op.Concat(op.Shape(matrix, end=rank - 2), [1, 1], axis=0))
     return repeated(op, count, [op.Identity(rhs)], [rank], step)[0]
 
@@ -177,6 +176,11 @@ def qr(op, c, x, *, full_matrices):
     if full_matrices:
         return q, r
     return op.Slice(q, [0], shorter, [rank - 1]), op.Slice(r, [0], shorter, [rank - 2])
+
+
+def _raised(op, x, own, rank):
+    """Axes of 1 in front, up to a rank."""
+    return op.Unsqueeze(x, list(range(rank - own))) if rank > own else x
 
 
 def _transposed(op, x, rank):

@@ -91,18 +91,6 @@ def _moved(op, new, old, momentum):
     return op.Identity(new) if momentum == 1 else op.Add(op.Mul(new, momentum), op.Mul(old, 1 - momentum))
 
 
-@read("BatchNormWithGlobalNormalization")
-def batch_norm_old(op, c, t, m, v, beta, gamma, *, variance_epsilon, scale_after_normalization):
-    if not t.dtype.is_floating_point():
-        c.refuse("it normalizes integers")
-    if not scale_after_normalization:
-        gamma = op.Expand(op.constant(1, t.dtype), op.Shape(beta))
-    form = Format(4, last=True)
-    return form.from_first(
-        op, op.BatchNormalization(form.to_first(op, t), gamma, beta, m, v, epsilon=variance_epsilon)
-    )
-
-
 @read("LRN")
 def lrn(op, x, *, depth_radius, bias, alpha, beta):
     """ONNX divides alpha by the size of the window, TensorFlow does not."""

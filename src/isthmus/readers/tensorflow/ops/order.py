@@ -17,11 +17,6 @@ def top_k_v2(op, c, x, k: Host):
     return _top(op, c, x, vector(op, k))
 
 
-@read("TopK", ignore=("sorted",))
-def top_k(op, c, x, *, k: int):
-    return _top(op, c, x, [k])
-
-
 @read("NthElement")
 def nth_element(op, x, n: Host, *, reverse: bool):
     count = vector(op, n)

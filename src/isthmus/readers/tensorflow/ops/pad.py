@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.contract import ComplexOrReal, Host, Reads
+from isthmus.readers.tensorflow.handles import Complex
 from isthmus.readers.tensorflow.ops._mirror import edges_of, mirrored
 
 table = Reads()
@@ -10,7 +11,9 @@ read = table.read
 
 
 @read("Pad")
-def pad(op, x, paddings: Host):
+def pad(op, c, x: ComplexOrReal, paddings: Host):
+    if isinstance(x, Complex):
+        return Complex(op.Pad(x.pairs, edges_of(op, paddings), None, list(range(c.rank()))))
     return op.Pad(x, edges_of(op, paddings))
 
 

@@ -1,0 +1,58 @@
+"""Every TensorFlow operator that is read, and where it is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import operators_arrays
+import operators_images
+import operators_linear
+import operators_math
+from operator_cases import Case, Spec, cases
+
+SPECS: tuple[Spec, ...] = (
+    *operators_math.SPECS,
+    *operators_arrays.SPECS,
+    *operators_images.SPECS,
+    *operators_linear.SPECS,
+)
+FIRST: Mapping[str, Case] = MappingProxyType({spec.op: next(cases(spec, swept=False)) for spec in reversed(SPECS)})
+"""One case an operator, of free sizes where it has them."""
+
+_REFUSED = (
+    "DrawBoundingBoxes DrawBoundingBoxesV2 Eig FractionalAvgPool FractionalMaxPool RandomStandardNormal",
+    "RandomUniform RandomUniformInt SelfAdjointEigV2 Svd TruncatedNormal",
+)
+REFUSED = frozenset(" ".join(_REFUSED).split())
+"""Operators that are read only to say why they are refused."""
+
+ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        room: tuple(names.split())
+        for room, names in (
+            ("conv", "_FusedConv2D _FusedConv3D _FusedDepthwiseConv2dNative"),
+            ("norm", "_FusedBatchNormEx"),
+            ("counts", "QuantizeV2 Dequantize"),
+            ("logic", "Bitcast"),
+            ("random", "StatelessRandomGetAlg"),
+            ("moves", "IdentityN ParallelConcat"),
+            ("slices", "XlaDynamicSlice XlaDynamicUpdateSlice VariableShape"),
+            ("sources", "Assert Print DebugIdentity NoOp Placeholder BatchFunction RemoteCall"),
+            ("frames", "PartitionedCall StatefulPartitionedCall SymbolicGradient XlaCallModule"),
+            ("strings", "HashTableV2 MutableHashTableV2 LookupTable"),
+            ("control", "While StatelessWhile If StatelessIf Case StatelessCase"),
+            ("lists", "EmptyTensorList TensorList TensorArray"),
+            ("state", "Assign ReadVariableOp VarIsInitializedOp DestroyResourceOp Resource"),
+        )
+    }
+)
+"""Operators that ``tf.raw_ops`` cannot call, or that need more than tensors: the file of tests that has them.
+
+A name stands for all that begin with it.
+"""
+
+
+def room_that_tests(op: str) -> str | None:
+    """The file of tests that has an operator that is no case here."""
+    return next((room for room, names in ELSEWHERE.items() if op.startswith(names)), None)
