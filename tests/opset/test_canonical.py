@@ -143,6 +143,23 @@ def test_a_stale_declared_shape_does_not_win() -> None:
     assert str(hidden.shape) == "[batch,4]"
 
 
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    [
+        ('Normalizer<norm = "L1">', ir.DataType.FLOAT),
+        ("Imputer<imputed_value_floats = [1.0], replaced_value_float = 0.0>", ir.DataType.DOUBLE),
+        ("LinearRegressor<coefficients = [1.0, 2.0, 3.0]>", ir.DataType.FLOAT),
+    ],
+)
+def test_classical_operators_that_onnx_says_nothing_of_have_type_and_rank(op: str, dtype: ir.DataType) -> None:
+    text = (
+        '<ir_version: 10, opset_import: ["": 18, "ai.onnx.ml": 3]> g (double[N, 3] x) => (float[N, 3] y) '
+        f"{{ z = ai.onnx.ml.{op}(x)  y = Cast<to = 1>(z) }}"
+    )
+    (made,) = read_onnx(onnx.parser.parse_model(text)).model.graph.node(0).outputs
+    assert made.dtype == dtype and made.shape is not None and len(made.shape) == 2
+
+
 def test_what_a_loop_carries_has_the_rank_that_its_body_proves() -> None:
     body = """{{ y = Loop<body = b (int64 i, bool c, float[] s) => (bool d, float[] t) {{ d = Identity(c) t = {op} }}>
                  (n, k, x) }}"""

@@ -13,7 +13,7 @@ from isthmus.errors import InvalidModel
 from isthmus.hub.free_dims import is_open, made_up
 from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.model import CHANNELS_LAST
-from isthmus.hub.ranks import copied_axis, ranks_of_outputs, reshaped
+from isthmus.hub.ranks import copied_axis, ranks_of_outputs, reshaped, told_type
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
@@ -61,7 +61,8 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
                 filled.add(node.outputs[0])
             if all(value.shape is not None for value in node.outputs):
                 continue
-            for value, rank in zip(node.outputs, ranks_of_outputs(node), strict=False):
+            for index, (value, rank) in enumerate(zip(node.outputs, ranks_of_outputs(node), strict=False)):
+                value.type = value.type or told_type(node, index)
                 if value.shape is None and value.type is not None and rank is not None and rank >= 0:
                     value.shape = ir.Shape([None] * rank)
                     filled.add(value)

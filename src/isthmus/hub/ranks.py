@@ -10,10 +10,13 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
+from isthmus.hub.schema import ML, schema_of
 
 
 def ranks_of_outputs(node: ir.Node) -> list[int | None]:
     """The rank of each output, ``None`` where it cannot be told."""
+    if node.domain == ML:
+        return [_rank(node)] if node.op_type in _ALIKE else [_TABLES.get(node.op_type)]
     if node.domain != ONNX:
         return [None] * len(node.outputs)
     if node.op_type == "Split":
@@ -22,6 +25,18 @@ def ranks_of_outputs(node: ir.Node) -> list[int | None]:
         return _stacked(node)
     rule = _RULES.get(node.op_type)
     return [rule(node) if rule is not None and index == 0 else None for index in range(len(node.outputs))]
+
+
+def told_type(node: ir.Node, index: int) -> ir.TypeProtocol | None:
+    """The type of an output of classical machine learning by its operator's schema, ``None`` where that says less."""
+    schema = schema_of(node.domain, node.op_type) if node.domain == ML else None
+    if schema is None or index >= len(schema.outputs):
+        return None
+    told = schema.outputs[index].type_str
+    if told == "tensor(float)":
+        return ir.TensorType(ir.DataType.FLOAT)
+    alike = (v for v, parameter in zip(node.inputs, schema.inputs, strict=False) if parameter.type_str == told)
+    return next((value.type for value in alike if value is not None and value.type is not None), None)
 
 
 def copied_axis(node: ir.Node) -> int | None:
@@ -136,6 +151,13 @@ def _broadcast(node: ir.Node) -> int | None:
     ranks = [_rank(node, index) for index in range(len(node.inputs))]
     return max((r for r in ranks if r is not None), default=None) if None not in ranks else None
 
+
+_ALIKE = frozenset({"Imputer", "Normalizer", "Scaler"})
+"""Operators of scikit-learn's on each element. onnx's inference knows nothing of them, nor of the next ones."""
+
+_TABLES: Mapping[str, int] = MappingProxyType(
+    dict.fromkeys(("FeatureVectorizer", "LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"), 2)
+)
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 

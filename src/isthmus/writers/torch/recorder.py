@@ -44,11 +44,16 @@ class Recorder(TracerBase):
         self.node_name_to_scope: dict[str, Any] = {}
         self.paths = Paths()
         self.current: ir.Node | None = None
-        self._frames = [_Frame(fx.Graph(), self.root)]
+        self._frames = [_Frame(new_graph(), self.root)]
 
     @property
     def graph(self) -> fx.Graph:
         return self._frames[-1].graph
+
+    @property
+    def is_outermost(self) -> bool:
+        """Whether it records the model itself, and no body of a loop or a choice."""
+        return len(self._frames) == 1
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
@@ -108,7 +113,7 @@ class Recorder(TracerBase):
         self, run: Callable[[list[fx.Proxy]], Sequence[Any]], inputs: int
     ) -> tuple[fx.GraphModule, list[fx.Proxy]]:
         """``run`` on so many placeholders, in a graph of its own; and what it captured, further placeholders."""
-        frame = _Frame(fx.Graph(), nn.Module())
+        frame = _Frame(new_graph(), nn.Module())
         self._frames.append(frame)
         current = self.current
         try:
@@ -147,6 +152,13 @@ class Recorder(TracerBase):
             frame.captured.append(outer)
             frame.lifted[proxy.node] = _placeholder(self, frame.graph, f"captured_{len(frame.captured) - 1}")
         return frame.lifted[proxy.node]
+
+
+def new_graph() -> fx.Graph:
+    """An empty graph, none of whose nodes will be called ``self``: that is the module in the code fx makes of it."""
+    graph = fx.Graph()
+    graph._graph_namespace.create_name("self", None)
+    return graph
 
 
 def _take_all(module: fx.GraphModule, own: Sequence[fx.Node], union: Sequence[fx.Node], inputs: int) -> None:

@@ -42,8 +42,9 @@ def _prepared(entry: Lowering, backend: TorchBackend, layer: Layer | None) -> Lo
         def tensor(index: int) -> Any:
             return _handed(c.node, index, given[index], "tensor", backend)
 
-        # A layer takes the weights itself: they must not stand elsewhere by then.
-        if layer is not None and backend.recorder is not None and (made := layer(c, backend, tensor)) is not None:
+        # A layer takes the weights itself: they must not stand elsewhere by then, nor outside of a body that runs it.
+        outermost = backend.recorder is not None and backend.recorder.is_outermost
+        if layer is not None and outermost and (made := layer(c, backend, tensor)) is not None:
             return made
         tensors = [operand(i) for i in range(len(given))]
         graphs = {k: _tensors_out(v, backend) for k, v in attributes.items() if isinstance(v, Subgraph)}
