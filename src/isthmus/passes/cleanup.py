@@ -225,6 +225,10 @@ _NO_OPS: Mapping[str, Callable[[ir.Node], bool]] = MappingProxyType(
 )
 
 
+_FEW = 64
+"""Integers up to this many are compared one by one."""
+
+
 class ShareEqual(HubPass):
     """Compute once what is computed twice: same operator, attributes and operands, in one graph.
 
@@ -284,6 +288,15 @@ def _key(node: ir.Node) -> tuple[object, ...] | None:
             attributes.append((name, (str(array.dtype), array.shape, array.tobytes())))
         else:
             attributes.append((name, str(attr.value)))
-    inputs = tuple(id(v) for v in node.inputs)
+    inputs = tuple(_identity(v) for v in node.inputs)
     wanted = tuple(bool(v.name) for v in node.outputs)
     return (node.op_type, inputs, tuple(attributes), len(node.outputs), wanted)
+
+
+def _identity(value: ir.Value | None) -> object:
+    """What an operand is: few known integers, such as axes, are what they say; all else is itself."""
+    tensor = None if value is None or value.is_graph_input() else value.const_value
+    if tensor is None or not tensor.dtype.is_integer() or tensor.size > _FEW:
+        return id(value)
+    array = tensor.numpy()
+    return str(tensor.dtype), array.shape, array.tobytes()

@@ -14,6 +14,8 @@ from isthmus.passes.recover.match import made_by, operands, remove_unused, scala
 _NEAR = 1e-6
 """How far constants may be off in relation to 1: as single precision holds a third and a sixth."""
 
+_DEFAULTS = (("alpha", 0.2), ("beta", 0.5))
+
 Found = tuple[ir.Value, dict[str, float]]
 """What an activation is of, and its attributes."""
 
@@ -41,7 +43,7 @@ class RecoverHardSigmoid(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        return _recovered(hub, "HardSigmoid", ("Div", "Mul", "Clip"), _hard_sigmoid)
+        return _recovered(hub, "HardSigmoid", ("Div", "Mul", "Clip", "Max", "Min"), _hard_sigmoid)
 
 
 class RecoverHardSwish(HubPass):
@@ -66,7 +68,7 @@ class RecoverHardSwish(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        return _recovered(hub, "HardSwish", ("Mul",), _hard_swish)
+        return _recovered(hub, "HardSwish", ("Mul", "Div"), _hard_swish)
 
 
 class RecoverMish(HubPass):
@@ -119,16 +121,35 @@ def _recovered(
 
 def _hard_sigmoid(value: ir.Value) -> Iterator[Found]:
     cut, factor = _scaled(value)
-    node = made_by(cut, "Clip")
-    bounds = [scalar(bound) for bound in node.inputs[1:3]] if node is not None else []
-    if node is None or len(bounds) != 2 or bounds[0] != 0.0 or bounds[1] is None:
-        return
-    if abs(bounds[1] * factor - 1) > _NEAR:
-        return
-    line, beta = _shifted(node.inputs[0])
-    inner, alpha = _scaled(line)
-    if inner is not None and beta is not None and alpha > 0 and abs(beta) * factor < 1:
-        yield inner, {"alpha": alpha * factor, "beta": beta * factor}
+    line = _line(cut, factor)
+    if line is not None:
+        yield line
+
+
+def _line(cut: ir.Value | None, factor: float) -> Found | None:
+    """The line that is cut off, where ``factor`` times what is left runs from 0 to 1."""
+    inner, low, high = _bounds(cut)
+    if low != 0.0 or high is None or abs(high * factor - 1) > _NEAR:
+        return None
+    line, beta = _shifted(inner)
+    value, alpha = _scaled(line)
+    if value is None or beta is None or alpha <= 0 or abs(beta) * factor >= 1:
+        return None
+    return value, {"alpha": alpha * factor, "beta": beta * factor}
+
+
+def _bounds(value: ir.Value | None) -> tuple[ir.Value | None, float | None, float | None]:
+    """What is cut off, and where below and above."""
+    node = made_by(value, "Clip")
+    if node is not None and len(node.inputs) == 3:
+        return node.inputs[0], scalar(node.inputs[1]), scalar(node.inputs[2])
+    for outer, inner in (("Max", "Min"), ("Min", "Max")):
+        for cut, first in operands(value, outer):
+            for whole, second in operands(cut, inner):
+                bounds = scalar(first), scalar(second)
+                if None not in bounds:
+                    return whole, *(bounds if outer == "Max" else bounds[::-1])
+    return None, None, None
 
 
 def _shifted(value: ir.Value | None) -> tuple[ir.Value | None, float | None]:
@@ -152,11 +173,16 @@ def _scaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
 
 
 def _hard_swish(value: ir.Value) -> Iterator[Found]:
-    for x, gate in operands(value, "Mul"):
+    product, factor = _scaled(value)
+    for x, gate in operands(product, "Mul"):
         node = made_by(gate, "HardSigmoid")
-        if node is None or node.inputs[0] is not x:
+        if node is not None and node.inputs[0] is not None and factor == 1:
+            found: Found | None = (node.inputs[0], {k: attribute(node, k, d) for k, d in _DEFAULTS})
+        else:
+            found = _line(gate, factor)
+        if found is None or found[0] is not x:
             continue
-        if abs(attribute(node, "alpha", 0.2) - 1 / 6) < _NEAR and attribute(node, "beta", 0.5) == 0.5:
+        if abs(found[1]["alpha"] - 1 / 6) < _NEAR and abs(found[1]["beta"] - 0.5) < _NEAR:
             yield x, {}
 
 
