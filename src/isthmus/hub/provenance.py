@@ -58,6 +58,8 @@ def inherit(child: ir.Node, parent: ir.Node) -> None:
     """Give a node that replaces ``parent`` its provenance, where it has none of its own."""
     for key, value in parent.metadata_props.items():
         child.metadata_props.setdefault(key, value)
+    if module := where(parent).module:  # which its name alone may tell
+        child.metadata_props.setdefault(MODULE, module)
 
 
 def settle(model: ir.Model) -> None:
@@ -118,11 +120,17 @@ def _torch_source(props: MutableMapping[str, str]) -> str:
 
 
 def _module_of_name(node: ir.Node) -> str:
-    """``/layer1/layer1.0/conv/Conv`` → ``layer1.0.conv``, as the TorchScript exporter writes paths."""
+    """``/layer1/layer1.0/down/down.1/Conv`` → ``layer1.0.down.1``, as the TorchScript exporter writes paths."""
     parts = [part for part in (node.name or "").split("/") if part]
-    path = ""
+    path = last = ""
     for part in parts[:-1]:
-        path = part if part == path or part.startswith(f"{path}.") else f"{path}.{part}" if path else part
+        if part == path or part.startswith(f"{path}."):
+            path = part
+        elif last and part.startswith(f"{last}."):  # a child of a list, under the list's own name
+            path += part.removeprefix(last)
+        else:
+            path = f"{path}.{part}" if path else part
+        last = part
     return path
 
 

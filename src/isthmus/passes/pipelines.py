@@ -18,6 +18,7 @@ from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
 from isthmus.passes.moves import SimplifyMoves
 from isthmus.passes.pads import ListAllPads
+from isthmus.passes.places import PlaceWeights
 from isthmus.passes.prelu import FusePRelu
 from isthmus.passes.recurrent import FuseRecurrent
 from isthmus.passes.texts import GatherTextByRow
@@ -69,6 +70,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         FuseGroupNorm(),
         ChannelsFirst(trainable=True),
         FuseLinear(),
+        PlaceWeights(),
         FuseHeads(),
         FusePRelu(),
         FuseRecurrent(),

@@ -48,7 +48,7 @@ def test_sizes_are_numbers_until_a_tensor_is_wanted(sizes: tuple[int, int]) -> N
         assert torch.equal(outputs["y"], x.reshape(sizes[0], -1))
         assert outputs["s"].tolist() == [2 * sizes[0] * sizes[1]]
     text = source(made)[0]
-    assert "size = x.size(0)" in text and "x.reshape(size, -1)" in text
+    assert "n = x.size(0)" in text and "x.reshape(n, -1)" in text
     assert text.count("torch.tensor(") == 1, "only what is an output is a tensor"
 
 

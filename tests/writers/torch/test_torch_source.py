@@ -113,7 +113,7 @@ def test_the_model_in_memory_is_a_module(kind: str) -> None:
 def test_a_long_line_is_wrapped_into_the_same_statement(code: str) -> None:
     import ast
 
-    from isthmus.writers.torch.forward import wrapped
+    from isthmus.writers.torch.lines import wrapped
 
     long = code.format(f"{'a' * 60} @ {'b' * 60}")
     assert ast.dump(ast.parse("\n".join(wrapped(long, "")))) == ast.dump(ast.parse(long))

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from isthmus.writers.torch.construct import LAYERS, literal_text, recipe, tensor_text
+from isthmus.writers.torch.amends import amends
+from isthmus.writers.torch.construct import LAYERS, Slot, filled, places
 from isthmus.writers.torch.construct import Recipe as Maker
-from isthmus.writers.torch.forward import KIND, WIDTH, Line, kinds, statements, wrapped
+from isthmus.writers.torch.forward import KIND, LETTERS, kinds, mentioned, size_name, statements
+from isthmus.writers.torch.lines import WIDTH, wrapped
+from isthmus.writers.torch.literals import literal_text, tensor_text
+from isthmus.writers.torch.loops import Line, marked, marks
+from isthmus.writers.torch.moving import CLASS
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
+from isthmus.writers.torch.sizes import Unified, call_of, maker_of, sequence_recipe, unified
 from isthmus.writers.torch.spell import is_helper, quoted
 from isthmus.writers.torch.ties import ties
-from isthmus.writers.torch.tree import CLASS
-
-_ROLES = {
-    "in_features": "inputs",
-    "out_features": "outputs",
-    "in_channels": "inputs",
-    "out_channels": "outputs",
-    "num_features": "features",
-    "normalized_shape": "features",
-    "num_embeddings": "rows",
-    "embedding_dim": "features",
-    "num_channels": "channels",
-    "kernel_size": "kernel",
-}
 
 
 @dataclass
@@ -43,18 +36,18 @@ class Block:
     wish: str
     init: list[str] = field(default_factory=list)
     """Lines of ``__init__``, with ``{}`` for each size."""
-    values: list[int] = field(default_factory=list)
-    roles: list[str] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     """Annotations of the class: what is registered by name is typed here."""
-    sequence: Maker | None = None
-    """What the module is made of, where it calls one child after the other."""
+    is_sequence: bool = False
+    """Whether it calls one child after the other, and ``init`` has them."""
     signature: str = ""
     forward: list[Line] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[object, ...]:
-        return (*self.init, None, *self.fields, None, self.signature, *(line.code for line in self.forward))
+        body = (line.code for line in self.forward)
+        return (self.is_sequence, *self.init, None, *self.fields, None, self.signature, *body)
 
 
 @dataclass(frozen=True)
@@ -68,36 +61,63 @@ class Written:
     """Buffers outside of the state dict whose content comes with the weights."""
 
 
-def written(root: fx.GraphModule, inputs: Sequence[str]) -> Written:
-    """``root`` as classes; its ``forward`` takes ``inputs``, which are identifiers."""
+def written(root: fx.GraphModule, inputs: Sequence[str], title: str = "") -> Written:
+    """``root`` as classes; its ``forward`` takes ``inputs``, which are identifiers.
+
+    ``title``: what the source calls the class of the whole.
+    """
     _mark(root)
-    tied = ties(root, lambda m: type(m) not in LAYERS and (m is root or not (_is_sequence(m) or _is_list(m))))
+    setattr(root, CLASS, title)
+
+    def has_class(module: nn.Module) -> bool:
+        return type(module) not in LAYERS and not _is_inline(module, root)
+
+    further = (ties(root, has_class), amends(root, has_class))
     made: dict[nn.Module, Maker] = {}
-    names: set[str] = {"Tensor", "Path"}
+    helpers = {node.target for m in root.modules() if isinstance(m, fx.GraphModule) for node in m.graph.nodes}
+    ours = sorted((f for f in helpers if is_helper(f)), key=lambda f: str(f.__name__))
+    names = {*_RESERVED, *(str(f.__name__) for f in ours)}
     texts: list[str] = []
     stored: list[str] = []
     for level in _levels(root):
         for _, module in level:
-            if module is not root and (_is_sequence(module) or _is_list(module)):
-                made[module] = _sequence(module, made)
+            if _is_inline(module, root):
+                made[module] = sequence_recipe(module, made)
         level = [(path, module) for path, module in level if module not in made]
         groups: dict[tuple[object, ...], list[Block]] = defaultdict(list)
         for path, module in level:
             block = _block(path, module, made, stored, inputs if module is root else None)
-            block.init += tied.get(module, [])
+            block.init += [line for lines in further for line in lines.get(module, [])]
             groups[block.key].append(block)
         for blocks in groups.values():
-            name = unique("Model" if blocks[0].module is root else blocks[0].wish, names)
+            name = _class_name(blocks[0].wish, names)
             names.add(name)
-            parameters, slots = _unified(blocks)
+            found = unified([block.slots for block in blocks])
             for block in blocks:
-                own = tuple(block.values[columns[0]] for columns in parameters.values())
-                call = f"{name}({', '.join('{}' for _ in own)})"
-                made[block.module] = Maker(call, own, tuple(parameters))
-            texts.append(_class_text(name, blocks, parameters, slots))
-    helpers = {node.target for m in root.modules() if isinstance(m, fx.GraphModule) for node in m.graph.nodes}
-    ours = sorted((f for f in helpers if is_helper(f)), key=lambda f: str(f.__name__))
+                made[block.module] = call_of(name, found, block.slots)
+            texts.append(_class_text(name, blocks, found))
     return Written(tuple(texts), made[root].template.partition("(")[0], tuple(ours), tuple(stored))
+
+
+def _class_name(wish: str, taken: Collection[str]) -> str:
+    """``Block``, or ``Block2``, ``Block3``… where it is taken."""
+    name, count = wish, 1
+    while name in taken:
+        count += 1
+        name = f"{wish}{count}"
+    return name
+
+
+def _is_inline(module: nn.Module, root: nn.Module) -> bool:
+    """Whether a module is written where it is used: a list or a sequence that the source gave no class of its own."""
+    if module is root:
+        return False
+    return _is_list(module) or (_is_sequence(module) and not _has_class(module))
+
+
+def _has_class(module: nn.Module) -> bool:
+    named = str(getattr(module, CLASS, ""))
+    return named.isidentifier() and named not in _RESERVED
 
 
 def _mark(module: fx.GraphModule) -> None:
@@ -149,7 +169,9 @@ def _block(
 ) -> Block:
     block = Block(path, module, _class_wish(module, path))
     if _is_sequence(module):
-        block.sequence = _sequence(module, made)
+        found = sequence_recipe(module, made)
+        block.is_sequence, block.slots = True, list(found.slots)
+        block.init.append(f"super().__init__{found.template.removeprefix('nn.Sequential')}")
         return block
     for name, child in module.named_children():
         _child(block, name, child, made)
@@ -190,30 +212,12 @@ def _is_list(module: nn.Module) -> bool:
     return listed or isinstance(module, nn.ModuleDict)
 
 
-def _sequence(module: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
-    makers = [_maker(child, made) for child in module.children()]
-    values = tuple(value for maker in makers for value in maker.values)
-    roles = tuple(role for maker in makers for role in maker.roles)
-    inner = ", ".join(maker.template for maker in makers)
-    call = f"nn.ModuleList([{inner}])" if isinstance(module, nn.ModuleList) else f"nn.Sequential({inner})"
-    if isinstance(module, nn.ModuleDict):
-        named = zip(module._modules, makers, strict=True)
-        inner = ", ".join(f"{quoted(name)}: {maker.template}" for name, maker in named)
-        call = f"nn.ModuleDict({{{{{inner}}}}})"
-    return Maker(call, values, roles)
-
-
-def _maker(child: nn.Module, made: Mapping[nn.Module, Maker]) -> Maker:
-    return recipe(child) if type(child) in LAYERS else made[child]
-
-
 def _child(block: Block, name: str, child: nn.Module, made: Mapping[nn.Module, Maker]) -> None:
-    maker = _maker(child, made)
-    text, values, roles = maker.template, maker.values, maker.roles
+    maker = maker_of(child, made)
     digits = not name.isidentifier()
+    text = maker.template
     block.init.append(f'self.add_module("{name}", {text})' if digits else f"self.{name} = {text}")
-    block.values += values
-    block.roles += [_ROLES.get(role, role) for role in roles]
+    block.slots += maker.slots
 
 
 def _buffer(block: Block, name: str, buffer: torch.Tensor, stored: list[str]) -> None:
@@ -230,29 +234,41 @@ def _buffer(block: Block, name: str, buffer: torch.Tensor, stored: list[str]) ->
 
 
 def _class_wish(module: nn.Module, path: str) -> str:
-    named = getattr(module, CLASS, "")
-    if named and named.isidentifier() and named.isascii() and named not in _RESERVED:
-        return identifier(str(named))
+    if _has_class(module):
+        named = identifier(str(getattr(module, CLASS)))
+        return f"{named[:1].upper()}{named[1:]}"
+    if not path:
+        return "Model"
     words = [part for part in path.split(".") if not part.isdigit()] or ["Part"]
     tail = path.rpartition(".")[2] if path.rpartition(".")[2].isdigit() else ""
     camel = "".join(word[:1].upper() + word[1:] for word in words[-1].split("_") if word) or "Part"
     return identifier(camel if not tail else f"{camel}Block")
 
 
-_RESERVED = frozenset({"Module", "Tensor", "Path", "Sequential", "Model"})
+_RESERVED = frozenset(
+    {
+        *("Module", "Sequential", "ModuleList", "ModuleDict"),  # say nothing
+        *("Tensor", "Path", "F", "Any", "Sequence", "INPUTS", "OUTPUTS", "CONSTANTS"),  # the file has its own
+        *dir(builtins),
+    }
+)
+"""What no class is called because a source says so."""
 
 
 def _arguments(module: fx.GraphModule, inputs: Sequence[str] | None) -> dict[fx.Node, str]:
+    """What ``forward`` calls its arguments: tensors by letters, sizes by the names of their dimensions."""
     holders = [node for node in module.graph.nodes if node.op == "placeholder"]
     if inputs is not None:
         return dict(zip(holders, inputs, strict=True))
-    taken: set[str] = set()
+    taken = set(mentioned(module.graph))
+    names: dict[fx.Node, str] = {}
+    letters = iter(LETTERS)
     for node in holders:
-        taken.add(unique("n" if node.meta.get(KIND) == "int" else "x", taken))
-    names: list[str] = []
-    for node in holders:
-        names.append(unique("n" if node.meta.get(KIND) == "int" else "x", names))
-    return dict(zip(holders, names, strict=True))
+        sized = node.meta.get(KIND) == "int"
+        wish = size_name(node) or "n" if sized else next(letters, "x")
+        names[node] = unique(wish, taken)
+        taken.add(names[node])
+    return names
 
 
 def _signature(module: fx.GraphModule, arguments: dict[fx.Node, str]) -> str:
@@ -284,7 +300,13 @@ def _module_of(module: nn.Module) -> Any:
             keyed = isinstance(held, nn.ModuleDict)
             if not part.isidentifier() and not isinstance(held, nn.ModuleList):
                 return f'self.get_submodule("{path}")'
-            text += f"[{quoted(part)}]" if keyed else f".{part}" if part.isidentifier() else f"[{part}]"
+            if keyed:
+                text += f"[{quoted(part)}]"
+            elif part.isidentifier():
+                text += f".{part}"
+            else:
+                assert isinstance(held, nn.ModuleList)
+                text = f"{text}[{part}]" if marks(text) else marked(text, int(part), len(held))
             held = held.get_submodule(part)
         return text
 
@@ -305,50 +327,29 @@ def _tensor_of(module: fx.GraphModule) -> Any:
     return spelled
 
 
-def _unified(blocks: Sequence[Block]) -> tuple[dict[str, list[int]], list[str]]:
-    """Sizes that differ among the blocks as parameters (name → its slots), and what stands in each slot."""
-    columns = list(zip(*(block.values for block in blocks), strict=True))
-    parameters: dict[str, list[int]] = {}
-    by_column: dict[tuple[int, ...], str] = {}
-    slots = []
-    for i, column in enumerate(columns):
-        if len(set(column)) == 1:
-            slots.append(str(column[0]))
-            continue
-        if column not in by_column:
-            by_column[column] = unique(blocks[0].roles[i], list(by_column.values()))
-        parameters.setdefault(by_column[column], []).append(i)
-        slots.append(by_column[column])
-    return parameters, slots
-
-
-def _class_text(name: str, blocks: Sequence[Block], parameters: dict[str, list[int]], slots: list[str]) -> str:
+def _class_text(name: str, blocks: Sequence[Block], found: Unified) -> str:
     block = blocks[0]
-    if block.sequence is not None:
-        return _sequence_text(name, block.sequence)
-    lines = [f"class {name}(nn.Module):"]
+    base = "nn.Sequential" if block.is_sequence else "nn.Module"
+    lines = [f"class {name}({base}):"]
     lines += [f"    {annotation}" for annotation in block.fields] + ([""] if block.fields else [])
-    typed = ", ".join(["self", *(f"{parameter}: int" for parameter in parameters)])
-    lines += [f"    def __init__({typed}) -> None:", "        super().__init__()"] if block.init else []
-    given = iter(slots)
+    typed = ", ".join(["self", *(f"{parameter}: int" for parameter in found.parameters)])
+    lines += wrapped_signature(f"def __init__({typed}) -> None:") if block.init else []
+    lines += ["        super().__init__()"] if block.init and not block.is_sequence else []
+    at = 0
     for template in block.init:
-        holes = template.replace("{{", "").count("{}")
-        lines += wrapped(template.format(*(next(given) for _ in range(holes))), " " * 8)
+        holes = places(template)
+        text = filled(template, block.slots[at : at + holes], found.texts[at : at + holes])
+        lines += wrapped(text, " " * 8)
+        at += holes
     if block.signature:
         lines += [*([""] if block.init else []), *wrapped_signature(block.signature)]
-        for at, line in enumerate(block.forward):
-            shapes = {other.forward[at].comment for other in blocks}
-            lines += wrapped(line.code, " " * 8, shapes.pop() if len(shapes) == 1 else "")
+        for number, line in enumerate(block.forward):
+            shapes = {other.forward[number].comment for other in blocks}
+            comment = shapes.pop() if len(shapes) == 1 else ""
+            lines += wrapped(line.code, " " * (8 + 4 * line.depth), comment)
     if not block.init and not block.signature:
         lines.append("    pass")
     return "\n".join(lines)
-
-
-def _sequence_text(name: str, sequence: Maker) -> str:
-    """The whole model, where it is a sequence of layers."""
-    layers = sequence.template.removeprefix("nn.Sequential").format(*sequence.values)
-    lines = [f"class {name}(nn.Sequential):", "    def __init__(self) -> None:"]
-    return "\n".join([*lines, *wrapped(f"super().__init__{layers}", " " * 8)])
 
 
 def wrapped_signature(signature: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -10,12 +12,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from isthmus.writers.torch.numerals import spelled
 from isthmus.writers.torch.spell import quoted
 
 _CONV = ("in_channels", "out_channels", "kernel_size"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 _BATCH = ("num_features",), {"eps": 1e-5, "momentum": 0.1, "affine": True}
 _POOL = ("kernel_size",), {"stride": 1, "padding": 0, "dilation": 1, "ceil_mode": False}
-_RECURRENT = ("input_size", "hidden_size"), {"num_layers": 1, "batch_first": False, "bidirectional": False}
+_RECURRENT = (
+    ("input_size", "hidden_size"),
+    {
+        "num_layers": 1,
+        "batch_first": False,
+        "dropout": 0.0,
+        "bidirectional": False,
+    },
+)
 
 LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(
     {
@@ -37,7 +48,8 @@ LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = Ma
         nn.GroupNorm: (("num_groups", "num_channels"), {"eps": 1e-5, "affine": True}),
         nn.Embedding: (("num_embeddings", "embedding_dim"), {}),
         nn.PReLU: (("num_parameters",), {}),
-        nn.Dropout: (("p",), {}),
+        **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), (("p",), {})),
+        **dict.fromkeys((nn.AlphaDropout, nn.FeatureAlphaDropout), (("p",), {})),
         **dict.fromkeys((nn.ReLU, nn.ReLU6, nn.SiLU, nn.Mish, nn.SELU), ((), {})),
         **dict.fromkeys((nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.Identity), ((), {})),
         nn.GELU: ((), {"approximate": "none"}),
@@ -49,7 +61,7 @@ LAYERS: Mapping[type[nn.Module], tuple[tuple[str, ...], Mapping[str, Any]]] = Ma
         nn.Flatten: ((), {"start_dim": 1}),
         nn.Upsample: ((), {"scale_factor": None, "mode": "nearest", "align_corners": None}),
         nn.PixelShuffle: (("upscale_factor",), {}),
-        nn.MultiheadAttention: (("embed_dim", "num_heads"), {"batch_first": False}),
+        nn.MultiheadAttention: (("embed_dim", "num_heads"), {"dropout": 0.0, "batch_first": False}),
         nn.LSTM: _RECURRENT,
         nn.GRU: _RECURRENT,
         nn.RNN: (_RECURRENT[0], {**_RECURRENT[1], "nonlinearity": "tanh"}),
@@ -62,43 +74,74 @@ _NORMS = (nn.modules.batchnorm._NormBase,)
 
 
 @dataclass(frozen=True)
+class Slot:
+    """A size in a call: its value, what it is called, and the value that needs no writing."""
+
+    value: int
+    role: str
+    default: int | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A call with ``{}`` for each size in it, those sizes, and what they are called."""
+    """A call with ``{}`` for each size in it, and those sizes.
+
+    Arguments that may be left out stand between two control characters.
+    """
 
     template: str
-    values: tuple[int, ...]
-    roles: tuple[str, ...]
+    slots: tuple[Slot, ...]
+
+
+def filled(template: str, slots: Sequence[Slot], texts: Sequence[str]) -> str:
+    """A template with ``texts`` in the places of its sizes, and without what would say a default."""
+    given = iter(zip(slots, texts, strict=True))
+    parts: list[str] = []
+    for piece in _PLACES.split(template):
+        if piece in ("{}", "{{", "}}"):
+            parts.append(next(given)[1] if piece == "{}" else piece[0])
+        elif piece.startswith("\x01"):
+            slot, text = next(given)
+            parts.append("" if text == str(slot.default) else piece[1:-1].replace("{}", text))
+        else:
+            parts.append(piece)
+    return "".join(parts).replace("(, ", "(")
+
+
+def places(template: str) -> int:
+    """How many sizes a template has."""
+    return sum("{}" in piece for piece in _PLACES.split(template))
+
+
+_PLACES = re.compile("(\x01[^\x01\x02]*\x02|\\{\\{|\\}\\}|\\{\\})")
 
 
 def recipe(layer: nn.Module) -> Recipe:
     """How ``layer`` is made; its weights come later."""
     positional, keywords = LAYERS[type(layer)]
     parts: list[str] = []
-    values: list[int] = []
-    roles: list[str] = []
-
-    def add(name: str, value: Any, prefix: str) -> None:
-        value = _short(value)
-        if type(value) is int:
-            values.append(value)
-            roles.append(name)
-            parts.append(f"{prefix}{{}}")
-        else:
-            parts.append(f"{prefix}{_plain(value)}")
-
+    slots: list[Slot] = []
     for name in positional:
-        add(name, getattr(layer, name), "")
+        value = _short(getattr(layer, name))
+        sized = type(value) is int
+        slots += [Slot(value, name)] if sized else []
+        parts.append(", {}" if sized else f", {_plain(value)}")
     for name, default in keywords.items():
-        if name == "stride" and "kernel_size" in positional and type(layer).__name__.startswith("MaxPool"):
-            default = _short(layer.kernel_size)  # that is what a pool without a stride has
-        if _short(getattr(layer, name)) != default:
-            add(name, getattr(layer, name), f"{name}=")
+        value = _short(getattr(layer, name))
+        if name == "stride" and type(layer).__name__.startswith("MaxPool"):
+            if value != _short(layer.kernel_size):  # that is what a pool without a stride has
+                parts.append(f", stride={_plain(value)}")
+        elif type(value) is int and type(default) is int:
+            slots.append(Slot(value, name, default))
+            parts.append(f"\x01, {name}={{}}\x02")
+        elif value != default:
+            parts.append(f", {name}={_plain(value)}")
     if _has_no_bias(layer):
-        parts.append("bias=False")
+        parts.append(", bias=False")
     weight = getattr(layer, "weight", getattr(layer, "weight_hh_l0", None))
     if isinstance(weight, torch.Tensor) and weight.dtype is not torch.float32:
-        parts.append(f"dtype={weight.dtype}")
-    return Recipe(f"nn.{type(layer).__name__}({', '.join(parts)})", tuple(values), tuple(roles))
+        parts.append(f", dtype={weight.dtype}")
+    return Recipe(f"nn.{type(layer).__name__}({''.join(parts).removeprefix(', ')})", tuple(slots))
 
 
 def _has_no_bias(layer: nn.Module) -> bool:
@@ -123,38 +166,6 @@ def _short(value: Any) -> Any:
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return quoted(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return spelled(value)
     return ascii(tuple(value)) if isinstance(value, tuple | list) else ascii(value)
-
-
-def tensor_text(tensor: torch.Tensor) -> str:
-    """``torch.empty`` for a tensor whose content comes with the weights."""
-    sizes = ", ".join(str(d) for d in tensor.shape) or "()"
-    return f"torch.empty({sizes}{_dtype(tensor.dtype, torch.float32)})"
-
-
-def literal_text(tensor: torch.Tensor) -> str | None:
-    """A small tensor in full, or None where it is not small or has no literals."""
-    exact = tensor.dtype in (torch.float32, torch.float64, torch.bool) or not (
-        tensor.dtype.is_floating_point or tensor.dtype.is_complex
-    )
-    if tensor.numel() > 16 or tensor.numel() == 0 or not exact:
-        return None
-    if tensor.dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
-        return None
-    usual = {True: torch.float32}.get(tensor.dtype.is_floating_point, torch.int64)
-    usual = torch.bool if tensor.dtype is torch.bool else usual
-    return f"torch.tensor({_rounded(tensor.tolist(), tensor.dtype)!a}{_dtype(tensor.dtype, usual)})"
-
-
-def _rounded(values: Any, dtype: torch.dtype) -> Any:
-    """Floats as short as their type allows."""
-    if isinstance(values, list):
-        return [_rounded(value, dtype) for value in values]
-    if dtype is torch.float32:
-        short = float(f"{values:.7g}")
-        return short if torch.tensor(short).item() == values else values
-    return values
-
-
-def _dtype(dtype: torch.dtype, usual: torch.dtype) -> str:
-    return "" if dtype is usual else f", dtype={dtype}"

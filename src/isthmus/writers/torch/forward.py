@@ -12,12 +12,11 @@ import torch
 from torch import fx
 
 from isthmus.types import CARRIED_BY_TORCH
+from isthmus.writers.torch.lines import WIDTH
+from isthmus.writers.torch.loops import Line, marks, plain, rolled
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.recorder import VALUE
 from isthmus.writers.torch.spell import is_helper, is_operator, literal, spell
-
-WIDTH = 100
-"""Longest line that is written as one."""
 
 _SHORT = 72
 """Longest expression that is written inside of another one."""
@@ -25,7 +24,9 @@ _SHORT = 72
 _NESTED = 3
 """How many calls may stand in one another."""
 
-_WORDS = frozenset(("self", "torch", "nn", "F", "math", "operator", "Tensor", "Path", "float", "complex", "slice"))
+_WORDS = frozenset(
+    ("self", "torch", "nn", "F", "math", "operator", "Tensor", "Path", "float", "complex", "slice", "zip", "getattr")
+)
 """What any statement may mention."""
 
 KIND = "isthmus.kind"
@@ -34,15 +35,14 @@ KIND = "isthmus.kind"
 PARTS = "isthmus.parts"
 """Metadata of an fx node whose result is a tuple: how many parts it has."""
 
-Tail = Callable[[fx.Node], str | None]
+DIM = "isthmus.dim"
+"""Metadata of an fx node that is a size: the name of the free dimension."""
 
+_NAMELESS = re.compile(r"d\d+\Z")
+"""Names that the hub gives to dimensions that have none."""
 
-@dataclass(frozen=True)
-class Line:
-    """A statement, and the shape of what it makes."""
-
-    code: str
-    comment: str = ""
+LETTERS = "xyzuvwpqrst"
+"""What tensors are called that have no name of their own."""
 
 
 @dataclass
@@ -50,6 +50,8 @@ class _Names:
     taken: set[str]
     fixed: frozenset[str]
     """What is no variable: no result may have these names."""
+    asked: frozenset[str]
+    """The names of arguments that say something: no result has them again."""
     of: dict[fx.Node, str] = field(default_factory=dict)
     inline: dict[fx.Node, tuple[str, bool, int]] = field(default_factory=dict)
 
@@ -66,7 +68,7 @@ def statements(
 ) -> list[Line]:
     """``graph`` as statements. ``module`` and ``tensor`` write the paths of submodules and of weights."""
     fixed = mentioned(graph)
-    names = _Names({*fixed, *arguments.values()}, fixed)
+    names = _Names({*fixed, *arguments.values()}, fixed, frozenset(a for a in arguments.values() if a not in LETTERS))
     names.of.update(arguments)
     lines: list[Line] = []
     for node in graph.nodes:
@@ -82,7 +84,7 @@ def statements(
             continue  # it was unpacked
         text = spell(node, _naming(names), module)
         depth = 1 + max((names.inline[a][2] for a in node.all_input_nodes if a in names.inline), default=0)
-        if _goes_inside(node, text, depth, graph):
+        if _goes_inside(node, text, depth, module):
             names.inline[node] = (text, is_operator(node), depth)
             continue
         if (parts := _parts(node)) is not None:
@@ -91,7 +93,7 @@ def statements(
         name = _result_name(node, names)
         names.of[node] = name
         lines.append(Line(f"{name} = {text}", node.meta.get(VALUE, ("", ""))[1]))
-    return lines
+    return rolled(lines, names.taken)
 
 
 def _naming(names: _Names) -> Callable[[fx.Node], tuple[str, bool]]:
@@ -103,20 +105,44 @@ def _naming(names: _Names) -> Callable[[fx.Node], tuple[str, bool]]:
     return name
 
 
-def _goes_inside(node: fx.Node, text: str, depth: int, graph: fx.Graph) -> bool:
+def _goes_inside(node: fx.Node, text: str, depth: int, module: Callable[[str], str]) -> bool:
     """Whether the node is written where it is used: once, at once, and shortly."""
-    if len(node.users) != 1 or len(text) > _SHORT:
+    if len(node.users) != 1 or len(plain(text)) > _SHORT:
         return False
     user = next(iter(node.users))
-    if sum(a is node for a in _flat(user)) != 1:
+    if sum(a is node for a in _flat(user)) != 1 or not _in_one_turn(node, text, user, module):
         return False
-    if KIND in node.meta and node.meta[KIND] == "int":
-        return True
+    if node.meta.get(KIND) == "int":
+        return not _is_item(user)  # bounds of a slice are read better by their names
     if all(_is_item(u) for u in node.users) and not _is_item(node):
         return True
     if user.op == "output":
-        return node.next is user and len(text) <= WIDTH - 20
-    return depth < _NESTED and node.next is user and len(text) <= _SHORT - 16
+        return node.next is user and len(plain(text)) <= WIDTH - 20
+    return depth < _NESTED and node.next is user and len(plain(text)) <= _SHORT - 16
+
+
+def _in_one_turn(node: fx.Node, text: str, user: fx.Node, module: Callable[[str], str]) -> bool:
+    """Whether a loop over a list of modules could still be written, were ``node`` inside of ``user``."""
+    called = marks(text)
+    if not called:
+        return not _is_walked(user, module)
+    if user.op == "call_module":
+        return called == marks(module(str(user.target)))
+    if node.op != "call_module":
+        return user.op != "output"
+    same = {str(m.target) for m in node.graph.nodes if m.op == "call_module" and _share_list(m, called, module)}
+    calls = [m for m in node.graph.nodes if m.op == "call_module" and str(m.target) in same]
+    return all(any(then.target == user.target for then in call.users) for call in calls)
+
+
+def _is_walked(node: fx.Node, module: Callable[[str], str]) -> bool:
+    """Whether the node calls a module of a list and hands its result on to the next one."""
+    called = marks(module(str(node.target))) if node.op == "call_module" else set()
+    return bool(called) and any(then.op == "call_module" and _share_list(then, called, module) for then in node.users)
+
+
+def _share_list(node: fx.Node, called: set[tuple[str, int]], module: Callable[[str], str]) -> bool:
+    return {holder for holder, _ in marks(module(str(node.target)))} == {holder for holder, _ in called}
 
 
 def _flat(node: fx.Node) -> list[Any]:
@@ -159,12 +185,13 @@ def _result_name(node: fx.Node, names: _Names) -> str:
     """The name of an operand that is not needed any more, so that its memory is freed; else a new one."""
     if KIND not in node.meta and not all(_is_item(u) for u in node.users):
         for given in _named_operands(node, names):
-            if given.meta.get(KIND) is None and _is_over(given, node, names):
+            if given.meta.get(KIND) is None and _is_over(given, node, names) and names.of[given] not in names.asked:
                 return names.of[given]
     wish = str(node.target).rpartition(".")[2] if node.op == "call_module" else _function_wish(node)
     if KIND not in node.meta and not all(_is_item(u) for u in node.users):
-        held = {name for given, name in names.of.items() if not _is_over(given, node, names)} | names.fixed
-        if (letter := next((letter for letter in "yzuvwpqrst" if letter not in held), None)) is not None:
+        held = {name for given, name in names.of.items() if not _is_over(given, node, names)}
+        held |= names.fixed | names.asked
+        if (letter := next((letter for letter in LETTERS if letter not in held), None)) is not None:
             names.taken.add(letter)
             return letter
     name = unique(identifier(wish, otherwise="x"), names.taken)
@@ -195,8 +222,16 @@ def _is_written(user: fx.Node, now: fx.Node, names: _Names) -> bool:
 
 
 def _function_wish(node: fx.Node) -> str:
+    if (size := size_name(node)) is not None:
+        return size
     wish = str(getattr(node.target, "__name__", node.target))
     return {"size": "size", "getitem": "item"}.get(wish, wish.strip("_")) or "x"
+
+
+def size_name(node: fx.Node) -> str | None:
+    """What a size is called: as its free dimension is, where that has a name."""
+    dim = str(node.meta.get(DIM, ""))
+    return identifier(dim) if dim and not _NAMELESS.match(dim) else None
 
 
 def described(value: ir.Value) -> tuple[str, str]:
@@ -213,66 +248,9 @@ def described(value: ir.Value) -> tuple[str, str]:
 
 
 def _dim(name: str | None) -> str:
-    if not name:
+    if not name or _NAMELESS.match(name):
         return "?"
     return name if re.fullmatch(r"[A-Za-z0-9_ +*/()-]{1,24}", name) else identifier(name, otherwise="dim")[:24]
-
-
-def wrapped(code: str, indent: str, comment: str = "") -> list[str]:
-    """A statement within ``WIDTH``: a call that is too long has its arguments one a line."""
-    line = f"{indent}{code}"
-    if len(line) <= WIDTH or not code.endswith((")", "]")):
-        noted = f"{line}  # {comment}" if comment else line
-        return [noted if len(noted) <= WIDTH else line]
-    start = _opening(code)
-    if start is None:
-        return [line]
-    pieces = _split(code[start + 1 : -1])
-    inner = f"{indent}    "
-    # A comma behind the only thing inside of plain parentheses or of a subscript would make a tuple of it.
-    follows = code[start - 1 : start].isalnum() or code[start - 1 : start] in ("_", ")", "]")
-    tuples = len(pieces) > 1 or code[:-1].rstrip().endswith(",")
-    comma = "," if tuples or follows == (code[start] == "(") else ""
-    lines = [f"{indent}{code[: start + 1]}"]
-    for piece in pieces:
-        *before, end = wrapped(piece, inner)
-        lines += [*before, f"{end}{comma}"]
-    return [*lines, f"{indent}{code[-1]}"]
-
-
-def _opening(code: str) -> int | None:
-    """Where the bracket opens that closes at the end."""
-    depth = 0
-    quoted = _quoted(code)
-    for at in range(len(code) - 1, -1, -1):
-        if at in quoted:
-            continue
-        depth += (code[at] in ")]}") - (code[at] in "([{")
-        if depth == 0:
-            return at
-    return None
-
-
-def _split(text: str) -> list[str]:
-    """The arguments of a call."""
-    parts, depth, start = [], 0, 0
-    quoted = _quoted(text)
-    for at, letter in enumerate(text):
-        if at in quoted:
-            continue
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append(text[start:at].strip())
-            start = at + 1
-    parts.append(text[start:].strip())
-    return [part for part in parts if part]
-
-
-def _quoted(text: str) -> set[int]:
-    """The positions inside of string literals."""
-    return {
-        at for m in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", text) for at in range(m.start(), m.end())
-    }
 
 
 def kinds(arguments: Sequence[fx.Node], graph: fx.Graph) -> None:

@@ -179,9 +179,3 @@ def _owner(module: nn.Module, leaf: str) -> nn.Module:
 
 def sorted_attributes(node: ir.Node) -> list[tuple[str, Any]]:
     return sorted((name, str(a.value)) for name, a in node.attributes.items())
-
-
-def short(value: float) -> float:
-    """A float32 attribute as the shortest decimal that it is: 1e-05, not 9.999999747378752e-06."""
-    short = float(f"{value:.7g}")
-    return short if torch.tensor(short).item() == torch.tensor(value).item() else value

@@ -16,8 +16,9 @@ from isthmus.hub.state import PLACE, place_of
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
 from isthmus.writers.torch.forward import PARTS
-from isthmus.writers.torch.homes import FULL, attribute, layered, short, sizes, weights_of
+from isthmus.writers.torch.homes import FULL, attribute, layered, sizes, weights_of
 from isthmus.writers.torch.norm_layers import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from isthmus.writers.torch.numerals import shortest
 from isthmus.writers.torch.recurrent_layers import recurrent
 from isthmus.writers.torch.rooms import Layer
 
@@ -202,7 +203,7 @@ def dropout(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> A
     share = 0.5 if ratio is None or ratio.const_value is None else float(ratio.const_value.numpy().reshape(-1)[0])
     place = where(c.node).module
     path = backend.recorder.paths.choose(place if place.rpartition(".")[2].startswith("drop") else f"{place}.dropout")
-    return backend.recorder.module(path, nn.Dropout(short(share)), given(0))
+    return backend.recorder.module(path, nn.Dropout(shortest(share)), given(0))
 
 
 _RULES: Mapping[str, Layer] = MappingProxyType(

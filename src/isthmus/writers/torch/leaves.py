@@ -142,15 +142,8 @@ def _adaptive(kind: Callable[[int], nn.Module], axes: int) -> Made:
 
 
 def _flatten(node: fx.Node) -> nn.Module | None:
-    """A reshape that keeps the first axes and joins the others."""
-    source, made = node.meta[NODE].inputs[0], node.meta[NODE].outputs[0]
-    if node.target != "reshape" or source is None or source.shape is None or made.shape is None:
-        return None
-    before, after = list(source.shape), list(made.shape)
-    start = len(after) - 1
-    joined, kept = before[start:], before[:start]
-    same = start >= 1 and kept == after[:-1] and len(joined) > 1
-    return nn.Flatten(start) if same and all(isinstance(d, int) for d in joined) else None
+    start = node.args[1] if node.target == "flatten" and len(node.args) == 2 else None
+    return nn.Flatten(start) if isinstance(start, int) else None
 
 
 def _upsample(node: fx.Node) -> nn.Module | None:

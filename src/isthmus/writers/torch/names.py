@@ -11,7 +11,7 @@ from collections.abc import Collection
 from torch import nn
 
 _LONGEST = 64
-_TAKEN = frozenset(dir(nn.Module())) | {"self", "torch", "nn", "F", "math", "operator"}
+_TAKEN = frozenset(dir(nn.Module()))
 _DIGITS = re.compile(r"(?:0|[1-9][0-9]{0,8})\Z")
 
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.backend import TorchBackend
-from isthmus.writers.torch.homes import COUNT, FULL, attribute, layered, short, sizes, weights_of
+from isthmus.writers.torch.homes import COUNT, FULL, attribute, layered, sizes, weights_of
+from isthmus.writers.torch.numerals import shortest
 
 
 def _own(backend: TorchBackend, weights: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
@@ -47,7 +48,7 @@ def batch_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     def make() -> nn.Module:
         channels = sizes(weights["running_mean"])[0]
         options = {} if affine else {"affine": False}
-        module = kind(channels, eps=short(epsilon), momentum=round(momentum, 6), **options, device="meta")
+        module = kind(channels, eps=shortest(epsilon), momentum=round(momentum, 6), **options, device="meta")
         for leaf in filled if affine else ():
             module.register_parameter(leaf, None)
         module.register_buffer(COUNT, torch.tensor(0))
@@ -67,7 +68,7 @@ def layer_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
     affine, bias = "weight" in own, "bias" in own
 
     def make() -> nn.Module:
-        return nn.LayerNorm(shape, eps=short(epsilon), elementwise_affine=affine, bias=bias, device="meta")
+        return nn.LayerNorm(shape, eps=shortest(epsilon), elementwise_affine=affine, bias=bias, device="meta")
 
     return layered(c, backend, make, own, given(0))
 
@@ -80,7 +81,7 @@ def rms_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> 
     own = _own(backend, weights)
 
     def make() -> nn.Module:
-        return nn.RMSNorm(shape, eps=short(epsilon), elementwise_affine=bool(own), device="meta")
+        return nn.RMSNorm(shape, eps=shortest(epsilon), elementwise_affine=bool(own), device="meta")
 
     return layered(c, backend, make, own, given(0))
 
@@ -105,7 +106,7 @@ def group_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -
         return None
 
     def make() -> nn.Module:
-        return nn.GroupNorm(groups, channels, eps=short(epsilon), affine=bool(own), device="meta")
+        return nn.GroupNorm(groups, channels, eps=shortest(epsilon), affine=bool(own), device="meta")
 
     image = given(0).contiguous() if _is_turned_input(c.node.inputs[0]) else given(0)
     return layered(c, backend, make, own, image)
@@ -133,5 +134,5 @@ def instance_norm(c: Context, backend: TorchBackend, given: Callable[[int], Any]
     if len(own) == 1:
         return None
     return layered(
-        c, backend, lambda: kind(channels, eps=short(epsilon), affine=bool(own), device="meta"), own, given(0)
+        c, backend, lambda: kind(channels, eps=shortest(epsilon), affine=bool(own), device="meta"), own, given(0)
     )

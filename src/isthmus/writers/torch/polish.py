@@ -1,18 +1,25 @@
-"""What a person would not have written: scalars as buffers."""
+"""What a person would not have written: scalars as buffers, slices of slices, reshapes that only flatten."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
+import onnx_ir as ir
 import torch
 from torch import fx
+
+from isthmus.writers.torch.numerals import shortest
+from isthmus.writers.torch.recorder import VALUE
 
 _TAKE_NUMBERS = frozenset(
     {
         *(operator.add, operator.sub, operator.mul, operator.truediv),
+        *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge),
         *(torch.add, torch.sub, torch.mul, torch.div, torch.true_divide),
+        *(torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge),
     }
 )
 """Functions of tensors of one type that give the same for a Python number in the place of a tensor without axes."""
@@ -23,8 +30,12 @@ def polished(module: fx.GraphModule) -> fx.GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in _TAKE_NUMBERS:
             _write_numbers(module, node, range(2))
-        if node.op == "call_function" and node.target is torch.where and len(node.args) == 3:
+        elif node.op == "call_function" and node.target is torch.where and len(node.args) == 3:
             _write_numbers(module, node, (1, 2))
+        elif node.op == "call_function" and node.target is operator.getitem:
+            _slice_once(node)
+        elif node.op == "call_method" and node.target == "reshape":
+            _flatten(node)
     module.graph.eliminate_dead_code()
     _drop_unused(module)
     module.recompile()
@@ -50,12 +61,53 @@ def _number(module: fx.GraphModule, argument: object) -> float | int | None:
     if held.dtype.is_complex or held.dtype.itemsize < 2:
         return None
     value = held.item()
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return value
-        short = float(f"{value:.7g}")
-        return short if torch.tensor(short, dtype=held.dtype).item() == value and held.itemsize <= 4 else value
-    return int(value)
+    if not isinstance(value, float):
+        return int(value)
+    # Narrower types are computed in float32, where a shorter decimal would be another number.
+    return shortest(value) if math.isfinite(value) and held.dtype is torch.float32 else value
+
+
+def _slice_once(node: fx.Node) -> None:
+    """``x[:, :n][:, :, :m]`` as ``x[:, :n, :m]``."""
+    inner, then = node.args
+    if not isinstance(inner, fx.Node) or inner.target is not operator.getitem or len(inner.users) != 1:
+        return
+    first = inner.args[1]
+    if not (_are_slices(first) and _are_slices(then)):
+        return
+    assert isinstance(first, tuple) and isinstance(then, tuple)
+    longest = max(len(first), len(then))
+    pairs = [(_at(first, i), _at(then, i)) for i in range(longest)]
+    if all(_ALL in pair for pair in pairs):
+        node.args = (inner.args[0], tuple(b if a == _ALL else a for a, b in pairs))
+
+
+_ALL = slice(None)
+
+
+def _are_slices(index: Any) -> bool:
+    return isinstance(index, tuple) and all(isinstance(one, slice) for one in index)
+
+
+def _at(index: tuple[slice, ...], axis: int) -> slice:
+    return index[axis] if axis < len(index) else _ALL
+
+
+def _flatten(node: fx.Node) -> None:
+    """A reshape that keeps the first axes and joins the others, whose sizes are known."""
+    made = node.meta.get(VALUE)
+    source = node.args[0].meta.get(VALUE) if isinstance(node.args[0], fx.Node) else None
+    if not isinstance(made, ir.Value) or not isinstance(source, ir.Value):
+        return
+    if source.shape is None or made.shape is None or len(node.args) != 2:
+        return
+    before, after = list(source.shape), list(made.shape)
+    start = len(after) - 1
+    joined, kept = before[start:], before[:start]
+    if start < 1 or len(joined) < 2 or kept != after[:-1] or not all(isinstance(d, int) for d in joined):
+        return
+    if all(isinstance(d, int) or d.value is not None for d in kept):
+        node.target, node.args = "flatten", (node.args[0], start)
 
 
 def _drop_unused(module: fx.GraphModule) -> None:

@@ -10,12 +10,15 @@ from torch import fx, nn
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
+from isthmus.hub.provenance import where
 from isthmus.hub.schema import ML
 from isthmus.hub.state import STATE, filled, leaves, state_of
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_torch
+from isthmus.passes.places import is_computed
 from isthmus.types import Blocker, Note, Options, StoredWeight
 from isthmus.writers.torch.backend import Stored, TorchBackend
+from isthmus.writers.torch.dropouts import lost, restore
 from isthmus.writers.torch.forward import described
 from isthmus.writers.torch.layers import rules
 from isthmus.writers.torch.leaves import with_leaves
@@ -77,7 +80,7 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     recorder = Recorder()
     backend = TorchBackend(recorder, ready.graph.initializers, ready.extras.get(STATE))
     graph = ready.graph
-    taken: set[str] = set()
+    taken = {"self"}
     given = []
     for value in graph.inputs:
         name = unique(identifier(str(value.name), otherwise="input"), taken)
@@ -89,8 +92,25 @@ def record(hub: Hub, *, trainable: bool = False, options: Options | None = None)
     result = filled(nesting, made) if nesting is not None else made[0] if len(made) == 1 else tuple(made)
     recorder.create_node("output", "output", (recorder.create_arg(result),), {})
     module = graph_module(recorder.root, recorder.graph, "Model")
-    tree = nested(with_leaves(polished(module)), backend.state.modules)
-    return Recorded(ready, _settled(completed(tree, backend)).eval(), backend.stored)
+    modules = backend.state.modules
+    root = completed(nested(with_leaves(polished(module)), modules), backend)
+    restore(root, modules)
+    ready = ready.with_(notes=(*ready.notes, *lost(root, modules), *_folded_notes(graph)))
+    return Recorded(ready, _settled(root).eval(), backend.stored)
+
+
+def _folded_notes(graph: ir.Graph) -> tuple[Note, ...]:
+    """A word on convolutions whose weights an exporter computed."""
+    convolutions = (node for node in graph.all_nodes() if node.op_type in ("Conv", "ConvTranspose"))
+    folded = [where(n).module or str(n.name) for n in convolutions if is_computed(n.inputs[1])]
+    if not folded:
+        return ()
+    some = ", ".join(folded[:3]) + (f" and {len(folded) - 3} more" if len(folded) > 3 else "")
+    text = (
+        f"the exporter computed the weights of convolutions, as it does when it folds a batch normalization into "
+        f"them; they train as they are, and no normalization comes back: {some}"
+    )
+    return (Note("training", text, "convert the PyTorch model itself, or export it in training mode"),)
 
 
 def _nesting(hub: Hub) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,27 +15,37 @@ import torch
 from torch import fx
 
 from isthmus.hub.model import Hub
+from isthmus.hub.state import state_of
 from isthmus.types import Options
 from isthmus.writers.torch.classes import Written, input_comments, written
-from isthmus.writers.torch.forward import WIDTH, mentioned
+from isthmus.writers.torch.forward import described, mentioned
+from isthmus.writers.torch.lines import WIDTH
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.spell import is_helper, quoted
+from isthmus.writers.torch.steady import sort_metadata
 
 WEIGHTS = ".safetensors"
 
 _LOAD = '''
 def load_model(weights: str | Path | None = None) -> {root}:
-    """The model in eval mode, with the weights beside this file or others of its kind."""
+    """The model in eval mode, with the weights at ``weights``, else those beside this file."""
+    path = Path(weights or Path(__file__).with_suffix(".safetensors"))
+    if not path.is_file():
+        raise FileNotFoundError(f"{{path}}: the model's weights belong there, beside its source")
     model = {root}()
-    tensors = load_file(weights or Path(__file__).with_suffix(".safetensors"))
-{constants}    model.load_state_dict(tensors)
-    model.eval()
-    return model
+{load}    return model.eval()
 '''
-_CONSTANTS = """    for name in CONSTANTS:
-        model.get_buffer(name).copy_(tensors.pop(name))
+_PLAIN_LOAD = """    model.load_state_dict(load_file(path))
+"""
+_LOAD_CONSTANTS = """    tensors = load_file(path)
+    for name in CONSTANTS:  # no state dict has them: they are always those beside this file
+        tensors.pop(name, None)
+    model.load_state_dict(tensors)
+    with safe_open(Path(__file__).with_suffix(".safetensors"), "pt") as beside:
+        for name in CONSTANTS:
+            model.get_buffer(name).copy_(beside.get_tensor(name))
 """
 
 
@@ -69,6 +80,7 @@ def save_weights(recorded: Recorded, path: Path, constants: Sequence[str]) -> No
         held.add(tensor.untyped_storage().data_ptr())
     told = origins(recorded)
     save_file(tensors, path, metadata={"format": "pt", ORIGINS: told})
+    sort_metadata(path)
 
 
 def source(recorded: Recorded) -> tuple[str, tuple[str, ...]]:
@@ -78,7 +90,7 @@ def source(recorded: Recorded) -> tuple[str, tuple[str, ...]]:
     names: list[str] = []
     for name in recorded.inputs:
         names.append(unique(identifier(name, otherwise="input"), [*words, *names]))
-    found = written(recorded.module, names)
+    found = written(recorded.module, names, state_of(recorded.hub.extras).modules.get("", ""))
     helpers = _helpers(found.helpers)
     body = "\n\n\n".join([*helpers, *found.classes])
     parts = [_head(recorded, found, body), body, _tail(found)]
@@ -86,8 +98,10 @@ def source(recorded: Recorded) -> tuple[str, tuple[str, ...]]:
 
 
 def _head(recorded: Recorded, found: Written, body: str) -> str:
-    lines = ['"""A model as PyTorch source. ``load_model()`` gives it with its weights, beside this file."""']
-    lines += ["", "from __future__ import annotations", ""]
+    lines = [f'"""{found.root} as PyTorch source, written by Isthmus{_origin(recorded.hub)}.', ""]
+    lines += ["``load_model()`` gives the model with its weights, which lie beside this file.", '"""', ""]
+    lines += ["# mypy: disable-error-code=no-any-return", ""]  # PyTorch says that calls of modules give Any
+    lines += ["from __future__ import annotations", ""]
     if "math." in body:
         lines.append("import math")
     if "operator." in body:
@@ -102,13 +116,24 @@ def _head(recorded: Recorded, found: Written, body: str) -> str:
         lines.append("import torch")
     if "F." in body:
         lines.append("import torch.nn.functional as F")
+    lines += ["from safetensors import safe_open"] if found.stored else []
     lines.append("from safetensors.torch import load_file")
     lines += [f"from torch import {'Tensor, ' if 'Tensor' in body else ''}nn", ""]
     lines += _names("INPUTS", recorded.inputs, input_comments(recorded.module))
-    lines += _names("OUTPUTS", recorded.outputs, [""] * len(recorded.outputs))
+    lines += _names("OUTPUTS", recorded.outputs, ["".join(described(v)) for v in recorded.hub.graph.outputs])
     if found.stored:
         lines += _names("CONSTANTS", found.stored, [""] * len(found.stored))
     return "\n".join(lines) + "\n"
+
+
+_KINDS = {"onnx": "an ONNX model", "saved_model": "a TensorFlow SavedModel", "keras": "a Keras model"}
+
+
+def _origin(hub: Hub) -> str:
+    """Where the model came from: the name of the file, without what a docstring could not bear, and its kind."""
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", Path(hub.source).name)[:60].strip("_.")
+    kind = _KINDS.get(hub.source_kind, "a PyTorch model" if "torch" in hub.source_kind else "another model")
+    return f" from {kind}, {name}" if name else f" from {kind}"
 
 
 def _names(title: str, names: Iterable[str], comments: Sequence[str]) -> list[str]:
@@ -123,7 +148,7 @@ def _names(title: str, names: Iterable[str], comments: Sequence[str]) -> list[st
 
 
 def _tail(found: Written) -> str:
-    return _LOAD.format(root=found.root, constants=_CONSTANTS if found.stored else "")
+    return _LOAD.format(root=found.root, load=_LOAD_CONSTANTS if found.stored else _PLAIN_LOAD)
 
 
 def _helpers(functions: Iterable[Any]) -> list[str]:

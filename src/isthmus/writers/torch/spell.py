@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import fx
 from torch.fx.node import _get_qualified_name
 
+from isthmus.writers.torch.numerals import shortest, spelled
+
 _INFIX: Mapping[Any, str] = MappingProxyType(
     {
         operator.add: "+",
@@ -65,6 +67,26 @@ _USUAL: Mapping[str, Any] = MappingProxyType(
 _SPREAD = frozenset(("reshape", "expand", "permute", "view", "repeat", "flip", "tile"))
 """Methods of tensors that take their list as arguments too."""
 
+_NAMED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("cat", "stack", "softmax", "log_softmax"), ("dim",)),
+        **dict.fromkeys(
+            ("mean", "sum", "prod", "amax", "amin", "argmax", "argmin", "any", "all"), ("dim", "keepdim")
+        ),
+    }
+)
+"""Functions of PyTorch's whose second argument and those behind it one calls by their names."""
+
+_EXTREMES: Mapping[float, str] = MappingProxyType(
+    {
+        number: f"torch.finfo({dtype}).{end}"
+        for dtype in (torch.float32, torch.float16)
+        for end in ("min", "max")
+        for number in (getattr(torch.finfo(dtype), end), shortest(getattr(torch.finfo(dtype), end)))
+    }
+)
+"""Numbers that have names."""
+
 Name = Callable[[fx.Node], tuple[str, bool]]
 """How an operand is written, and whether it is an operator's expression, which wants parentheses in another one."""
 
@@ -95,10 +117,35 @@ def spell(node: fx.Node, name: Name, module: Callable[[str], str]) -> str:
     if node.op == "call_method":
         if str(node.target) in _SPREAD and len(args) == 2 and isinstance(args[1], list | tuple) and args[1]:
             args = [args[0], *args[1]]
+        if (index := _selected(node)) is not None:
+            return f"{_tight(args[0], name)}[{index}]"
+        if node.target == "split" and len(args) > 1:
+            args[1] = _one_size(args[1])
         return f"{_tight(args[0], name)}.{node.target}({_arguments(args[1:], node.kwargs, name)})"
     if function is builtins.getattr:
         return f"{_tight(args[0], name)}.{args[1]}"
-    return f"{function_name(function)}({_arguments(args, _told(function, node.kwargs), name)})"
+    written, told = function_name(function), _told(function, node.kwargs)
+    named = _NAMED.get(written.removeprefix("torch."), ()) if written.startswith("torch.") else ()
+    if 1 < len(args) <= 1 + len(named):
+        told = {**dict(zip(named, args[1:], strict=False)), **told}
+        args = args[:1]
+    return f"{written}({_arguments(args, told, name)})"
+
+
+def _selected(node: fx.Node) -> str | None:
+    """``x.select(1, 0)`` as the subscript ``x[:, 0]``."""
+    if node.target != "select" or len(node.args) != 3 or node.kwargs:
+        return None
+    axis, at = node.args[1:]
+    if type(axis) is not int or type(at) is not int or not 0 <= axis < 3:
+        return None
+    return ":, " * axis + str(at)
+
+
+def _one_size(sizes: Any) -> Any:
+    """The one size that all parts have, where they have one."""
+    same = isinstance(sizes, list | tuple) and sizes and all(type(s) is int and s == sizes[0] > 0 for s in sizes)
+    return sizes[0] if same else sizes
 
 
 def function_name(function: Any) -> str:
@@ -181,7 +228,11 @@ def literal(value: Any, name: Name) -> str:
         return "..."
     if isinstance(value, torch.device):
         return f'torch.device("{value}")'
-    if value is None or isinstance(value, bool | int | float | complex | torch.dtype):
+    if isinstance(value, float) and value in _EXTREMES:
+        return _EXTREMES[value]
+    if isinstance(value, float):
+        return spelled(value)
+    if value is None or isinstance(value, bool | int | complex | torch.dtype):
         return repr(value)
     if isinstance(value, torch.memory_format | torch.layout):
         return str(value)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from isthmus.writers.torch.construct import LAYERS
 
@@ -38,12 +38,19 @@ def _common(first: list[str], other: list[str]) -> list[str]:
 
 
 def _assigned(holder: nn.Module, own: list[str], source: list[str]) -> str:
-    """``self.head.weight = self.embed.weight``; what has a number for a name is asked for."""
-    owner = ".".join(own[:-1])
-    given = f'self.get_parameter("{".".join(source)}")'
-    if all(part.isidentifier() for part in source) and type(holder.get_submodule(owner)) in LAYERS:
-        given = f"self.{'.'.join(source)}"
-    if all(part.isidentifier() for part in own):
+    """``self.head.weight = self.embed.weight``; what is no plain attribute all the way is asked for."""
+    given = f"self.{'.'.join(source)}"
+    if not _is_plain(holder, source):
+        given = f'self.get_parameter("{".".join(source)}")'
+    if _is_plain(holder, own):
         return f"self.{'.'.join(own)} = {given}"
+    owner = ".".join(own[:-1])
     place = f'self.get_submodule("{owner}")' if owner else "self"
     return f'{place}.register_parameter("{own[-1]}", {given})'
+
+
+def _is_plain(holder: nn.Module, path: list[str]) -> bool:
+    """Whether a path goes by attributes of classes that declare them, for people and type checkers to see."""
+    owners = [holder.get_submodule(".".join(path[:depth])) for depth in range(1, len(path))]
+    named = all(part.isidentifier() for part in path)
+    return named and all(type(owner) in LAYERS or isinstance(owner, fx.GraphModule) for owner in owners)
