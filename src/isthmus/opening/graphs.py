@@ -12,6 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from isthmus.errors import InvalidModel, UsageError
+from isthmus.opening.checkpoints import Held
 from isthmus.opening.function import Input, Table
 from isthmus.opening.names import distinct, no_signature, signature_key
 from isthmus.opening.operators import INITIALIZER, check_assets, refuse_files, refuse_files_of, refuse_unknown
@@ -27,28 +28,11 @@ Session = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
-class Stored:
+class Stored(Held):
     """A variable of a checkpoint: read from the file when it is wanted."""
 
-    reader: Any = field(repr=False)
-    key: str
     trainable: bool
     is_reference: bool
-
-    @property
-    def dtype(self) -> tf.DType:
-        return self.reader.get_variable_to_dtype_map()[self.key]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.reader.get_variable_to_shape_map()[self.key])
-
-    def numpy(self) -> Any:
-        """Its value. Raises errors.InvalidModel where the checkpoint's data are missing or cut off."""
-        try:
-            return self.reader.get_tensor(self.key)
-        except (tf.errors.OpError, LookupError, RuntimeError) as error:
-            raise InvalidModel(f"variable {self.key!r} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 
 from isthmus.errors import InvalidModel
+from isthmus.opening.checkpoints import Held, checkpoint_of
 from isthmus.opening.function import Opened, Variable
 from isthmus.opening.functions import of_function, weights_of
 from isthmus.opening.names import no_signature, ranked, signature_key
@@ -20,8 +22,12 @@ from isthmus.opening.record import Record, record_of
 from isthmus.opening.shapes import inputs_of
 
 
-def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: str | None) -> Opened:
+def open_saved_model(
+    folder: Path, inputs: Any, dynamic_shapes: Any, signature: str | None, *, lazily: bool = False
+) -> Opened:
     """A SavedModel of TensorFlow 2. Without ``signature`` it is ``serving_default``, or the only one there is.
+
+    ``lazily``: it is to be read and not to be run, so its variables may stay in the checkpoint until they are wanted.
 
     Raises:
         InvalidModel: TensorFlow cannot load it: cut off, variables that are missing.
@@ -29,18 +35,43 @@ def open_saved_model(folder: Path, inputs: Any, dynamic_shapes: Any, signature: 
     """
     try:
         with quiet():
-            model = tf.saved_model.load(str(folder))
+            model, held = _loaded(folder, lazily=lazily)
     except (OSError, ValueError, LookupError, AttributeError, RuntimeError, DecodeError, tf.errors.OpError) as error:
         raise InvalidModel(f"TensorFlow cannot load {folder.name}: {_first(error)}") from error
     record = record_of(folder)
     key = signature_key(model.signatures, signature)
     if key in model.signatures:
-        return _of_signature(model, key, folder.name, record, dynamic_shapes)
+        return _held(_of_signature(model, key, folder.name, record, dynamic_shapes), held)
     functions = dict(_functions(model))
     if key not in functions:
         signatures = sorted(model.signatures)
         raise no_signature(folder.name, key, signatures, [name for name in functions if name not in signatures])
-    return of_function(functions[key], inputs, dynamic_shapes, name=folder.name, kind="saved_model", root=model)
+    function = functions[key]
+    opened = of_function(function, inputs, dynamic_shapes, name=folder.name, kind="saved_model", root=model)
+    return _held(opened, held)
+
+
+def _loaded(folder: Path, *, lazily: bool) -> tuple[Any, Mapping[int, Held]]:
+    """What TensorFlow makes of a folder, and the variables by their handles that it left in the checkpoint."""
+    checkpoint = checkpoint_of(folder) if lazily else None
+    if checkpoint is not None:
+        model = tf.saved_model.load(
+            str(folder), options=tf.saved_model.LoadOptions(experimental_skip_checkpoint=True)
+        )
+        held = checkpoint.values(model)
+        if held is not None:
+            return model, held
+    return tf.saved_model.load(str(folder)), {}
+
+
+def _held(opened: Opened, held: Mapping[int, Held]) -> Opened:
+    """``opened``, its variables read from the checkpoint."""
+
+    def weights(concrete: Any) -> Mapping[int, Variable]:
+        found = opened.weights(concrete)
+        return {key: replace(v, value=held[key]) if key in held else v for key, v in found.items()}
+
+    return replace(opened, weights=weights) if held else opened
 
 
 def proto_of(folder: Path) -> Any:

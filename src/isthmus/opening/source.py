@@ -27,14 +27,15 @@ def open_source(
     signature: str | None = None,
     custom: Sequence[str] = (),
     trust: bool = False,
+    lazily: bool = False,
 ) -> Opened | OpenedGraph:
     """Open whatever ``source`` is: a path, or something alive.
 
-    ``inputs`` tell shapes where the source does not. Raises errors.UsageError, InvalidModel, UnsafeInput, Unsupported
-    and FrameworkMissing, as the kinds of sources do.
+    ``inputs`` tell shapes where the source does not. ``lazily``: it is to be read and not to be run. Raises
+    errors.UsageError, InvalidModel, UnsafeInput, Unsupported and FrameworkMissing, as the kinds of sources do.
     """
     if isinstance(source, (str, Path)):
-        return _from_path(Path(source), inputs, dynamic_shapes, signature, custom, trust)
+        return _from_path(Path(source), inputs, dynamic_shapes, signature, custom, trust, lazily)
     if is_keras(source):
         return of_model(source, inputs, dynamic_shapes)
     if hasattr(source, "structured_input_signature"):
@@ -47,12 +48,18 @@ def open_source(
 
 
 def _from_path(
-    path: Path, inputs: Any, dynamic_shapes: Any, signature: str | None, custom: Sequence[str], trust: bool
+    path: Path,
+    inputs: Any,
+    dynamic_shapes: Any,
+    signature: str | None,
+    custom: Sequence[str],
+    trust: bool,
+    lazily: bool,
 ) -> Opened | OpenedGraph:
     if path.name in ("saved_model.pb", "saved_model.pbtxt"):
         path = path.parent
     if path.is_dir():
-        return _from_folder(path, inputs, dynamic_shapes, signature, trust=trust)
+        return _from_folder(path, inputs, dynamic_shapes, signature, trust=trust, lazily=lazily)
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     match path.suffix.lower():
@@ -69,7 +76,7 @@ def _from_path(
 
 
 def _from_folder(
-    path: Path, inputs: Any, dynamic_shapes: Any, signature: str | None, *, trust: bool
+    path: Path, inputs: Any, dynamic_shapes: Any, signature: str | None, *, trust: bool, lazily: bool
 ) -> Opened | OpenedGraph:
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise InvalidModel(f"{path.name} is not a SavedModel: it holds no saved_model.pb")
@@ -81,7 +88,7 @@ def _from_folder(
         check_assets(path, meta)
         if not trust:
             refuse_files_of(meta, path.name, _results(meta))
-    return open_saved_model(path, inputs, dynamic_shapes, signature)
+    return open_saved_model(path, inputs, dynamic_shapes, signature, lazily=lazily)
 
 
 def _results(meta: Any) -> list[str]:

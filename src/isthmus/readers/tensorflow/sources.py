@@ -27,6 +27,7 @@ def open_program(source: Any, inputs: Any, dynamic_shapes: Any, options: Options
         signature=options.signature,
         custom=options.custom_objects,
         trust=options.trust_pickle,
+        lazily=True,
     )
     return _of_graph(opened) if isinstance(opened, OpenedGraph) else _of_function(opened)
 
