@@ -38,3 +38,27 @@ def test_an_image_may_shrink_to_one_pixel_and_may_not() -> None:
     for shape in ((1, 2, 6, 9), (2, 2, 40, 6), (3, 2, 300, 17), (1, 2, 33, 34)):
         x = torch.randn(shape)
         torch.testing.assert_close(module(x), recorded.module(x))
+
+
+FIXED = """
+<ir_version: 10, opset_import: ["" : 20]>
+fixed (float[batch, channels, height, width] x) => (float[batch, k, h, w] y) <float[4, 3, 3, 3] filter>
+{
+   r = Relu (x)
+   y = Conv <pads = [1, 1, 1, 1]> (r, filter)
+}
+"""
+
+
+def test_a_free_dimension_that_weights_fix_is_fixed_and_told() -> None:
+    """Exporters declare channels free; and all four sizes together are no larger than memory."""
+    model = onnx.parser.parse_model(FIXED)
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0)).numpy()
+    del model.graph.initializer[:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "filter"))
+    recorded = record(read_onnx(model))
+    program, notes = exported(recorded)
+    assert [note.text for note in notes] == ["torch.export fixed the size of channels"]
+    for shape in ((1, 3, 6, 9), (5, 3, 40, 31)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(program.module()(x), recorded.module(x))

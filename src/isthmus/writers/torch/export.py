@@ -17,6 +17,7 @@ from torch.fx.experimental import _config as symbolic
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
 from isthmus.types import Blocker, Note, Options
+from isthmus.writers.torch.fixed import fixed_sizes
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
@@ -25,6 +26,12 @@ from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
 
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
+
+_OTHER = 3
+"""How many times as large as the example other sizes are. What divides the one divides the others."""
+
+_MOST = 1 << 26
+"""How many elements the examples may have together."""
 
 _WIDE = 32
 """Between the sizes of an example that shall stay clear of what torch.export decides by small ones."""
@@ -68,10 +75,16 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
 
 
 def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
-    """The program, and what is not as one would expect of it. Raises errors.Unsupported."""
+    """The program, and what is not as one would expect of it. Raises errors.Unsupported.
+
+    One that was made for the example's sizes alone is taken where there is no other.
+    """
     failures: list[Exception] = []
+    narrow: tuple[ExportedProgram, str] | None = None
+    fixed = fixed_sizes(recorded.hub.graph)
     for attempt in _ATTEMPTS:
-        sizes, dims = _free(recorded, attempt.step)
+        step = _affordable(recorded, attempt.step)
+        sizes, dims = _free(recorded, step)
         shapes = dims if attempt.named else dict.fromkeys(dims, Dim.AUTO)
         try:
             program = _export(recorded, sizes, shapes, oblivious=attempt.oblivious)
@@ -80,8 +93,31 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
             if not dims:
                 break
             continue
-        return program, [] if attempt.named else [_loosened(recorded, program)]
+        if dims and (equation := _equation(recorded, program, step)) is not None:
+            narrow = narrow or (program, equation)
+            continue
+        return program, [] if attempt.named and not fixed.keys() & dims else [_loosened(recorded, program)]
+    if narrow is not None:
+        text = f"torch.export takes only sizes of which {narrow[1]}"
+        return narrow[0], [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
     raise _refused(failures[0]) from failures[0]
+
+
+def _equation(recorded: Recorded, program: ExportedProgram, step: int) -> str | None:
+    """What torch.export took for given of the example's sizes, where it does not hold at others: ``n // 256 == 1``.
+
+    It tells sizes of 0 and 1 from all others, also those that are computed on the way, and writes no limit of them.
+    """
+    guards = getattr(program.module(), "_guards_fn", None)
+    if guards is None:
+        return None
+    sizes, _ = _free(recorded, step, times=_OTHER)
+    try:
+        guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
+    except AssertionError as error:
+        told = str(error).partition("Guard failed: ")[2]
+        return told if " == " in told else None
+    return None
 
 
 def _loosened(recorded: Recorded, program: ExportedProgram) -> Note:
@@ -114,22 +150,26 @@ def _refused(error: Exception) -> Unsupported:
     )
 
 
-def _free(recorded: Recorded, step: int) -> tuple[dict[str, int], dict[str, Any]]:
+def _free(recorded: Recorded, step: int, *, times: int = 1) -> tuple[dict[str, int], dict[str, Any]]:
     """The free dimensions of the inputs: sizes of an example, none like another, and what torch calls them.
 
-    ``step`` lies between the sizes of two dimensions.
+    ``step`` lies between the sizes of two dimensions. The sizes are ``times`` as large as the least that will do.
     """
     names = list(dict.fromkeys(n for v in recorded.hub.graph.inputs for d in v.shape or () if (n := _name_of(d))))
     limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
+    fixed = fixed_sizes(recorded.hub.graph)
     sizes: dict[str, int] = {}
     dims: dict[str, Any] = {}
     taken: list[str] = []
     for at, name in enumerate(names):
+        if name in fixed:
+            sizes[name], dims[name] = fixed[name], Dim.STATIC
+            continue
         limit = limits.get(name, {})
         multiple, offset = limit.get("multiple", 1), limit.get("offset", 0)
         least = max(limit.get("min") or 0, _FIRST if step == 1 else 8 * step)
         steps = -(-(least - offset) // multiple) + at * step
-        sizes[name] = multiple * steps + offset
+        sizes[name] = multiple * steps * times + offset
         if limit.get("max"):
             sizes[name] = min(sizes[name], limit["max"])
         title = unique(identifier(str(name), otherwise="dim"), taken)
@@ -141,14 +181,25 @@ def _free(recorded: Recorded, step: int) -> tuple[dict[str, int], dict[str, Any]
     return sizes, dims
 
 
+def _affordable(recorded: Recorded, step: int) -> int:
+    """``step``, or less where all examples would not fit into memory."""
+    while step > 1:
+        sizes, _ = _free(recorded, step)
+        examples = (_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs)
+        if sum(example.numel() for example in examples) <= _MOST:
+            break
+        step //= 2
+    return step
+
+
 def _name_of(dim: Any) -> str | None:
     """The name of a free dimension; None for a size and for one without a name."""
     return None if isinstance(dim, int) else dim.value
 
 
-def _example(value: Any, sizes: Mapping[str, int]) -> torch.Tensor:
+def _example(value: Any, sizes: Mapping[str, int], *, device: str = "cpu") -> torch.Tensor:
     shape = [d if isinstance(d, int) else sizes.get(d.value, _FIRST) for d in value.shape or ()]
-    return torch.zeros(shape, dtype=held_dtype(value.dtype))
+    return torch.zeros(shape, dtype=held_dtype(value.dtype), device=device)
 
 
 def _axes(value: Any, dims: Mapping[str, Any]) -> dict[int, Any]:

@@ -1,0 +1,99 @@
+"""Free dimensions to which the weights of a model leave one size: the channels of an image, say.
+
+Exporters declare them free all the same; torch.export takes no example of any other size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import onnx_ir as ir
+
+from isthmus.hub.model import LAYER, ONNX
+
+Pairs = Iterator[tuple[Any, Any]]
+"""Dimensions that must be equal."""
+
+
+def fixed_sizes(graph: ir.Graph) -> dict[str, int]:
+    """Names of free dimensions → the only size that the operators of ``graph`` take them in."""
+    found: dict[str, int] = {}
+    for node in graph:
+        rule = _RULES.get((node.domain, node.op_type))
+        for one, other in rule(node) if rule is not None else ():
+            for free, size in ((one, other), (other, one)):
+                if isinstance(free, ir.SymbolicDim) and free.value is not None and isinstance(size, int):
+                    found.setdefault(free.value, size)
+    return found
+
+
+def _shape(node: ir.Node, index: int) -> tuple[Any, ...]:
+    """The dimensions of an input; none where it is absent or its rank is not known."""
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return () if value is None or value.shape is None else tuple(value.shape)
+
+
+def _int(node: ir.Node, name: str, default: int) -> int:
+    found = node.attributes.get(name)
+    return default if found is None else found.as_int()
+
+
+def _at(axis: int, weight_axis: int, weight: int = 1) -> Callable[[ir.Node], Pairs]:
+    """An axis of the first input is as long as one of a weight's."""
+
+    def rule(node: ir.Node) -> Pairs:
+        x, w = _shape(node, 0), _shape(node, weight)
+        if len(x) > axis and len(w) > weight_axis:
+            yield x[axis], w[weight_axis]
+
+    return rule
+
+
+def _conv(node: ir.Node) -> Pairs:
+    x, w = _shape(node, 0), _shape(node, 1)
+    if len(x) > 1 and len(w) > 1 and isinstance(w[1], int):
+        yield x[1], w[1] * _int(node, "group", 1)
+
+
+def _gemm(node: ir.Node) -> Pairs:
+    a, b = _shape(node, 0), _shape(node, 1)
+    if len(a) == len(b) == 2:
+        yield a[0 if _int(node, "transA", 0) else 1], b[1 if _int(node, "transB", 0) else 0]
+
+
+def _matmul(node: ir.Node) -> Pairs:
+    a, b = _shape(node, 0), _shape(node, 1)
+    if a and b:
+        yield a[-1], b[-2] if len(b) > 1 else b[0]
+
+
+def _linear(node: ir.Node) -> Pairs:
+    x, w = _shape(node, 0), _shape(node, 1)
+    if x and len(w) == 2:
+        yield x[-1], w[0 if _int(node, "transposed", 0) else 1]
+
+
+def _trailing(node: ir.Node) -> Pairs:
+    """Operands that broadcast: a size other than 1 is the other's too."""
+    a, b = _shape(node, 0), _shape(node, 1)
+    yield from ((d, e) for d, e in zip(reversed(a), reversed(b), strict=False) if 1 not in (d, e))
+
+
+_BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "LayerNormalization", "RMSNormalization")
+
+_RULES: Mapping[tuple[str, str], Callable[[ir.Node], Pairs]] = MappingProxyType(
+    {
+        (ONNX, "Conv"): _conv,
+        (ONNX, "ConvTranspose"): _at(1, 0),
+        (ONNX, "Gemm"): _gemm,
+        (ONNX, "MatMul"): _matmul,
+        (LAYER, "Linear"): _linear,
+        (LAYER, "MultiheadAttention"): _at(2, 1),
+        (LAYER, "Recurrent"): _at(2, 1, weight=3),
+        **{(ONNX, op): _at(2, 2) for op in ("RNN", "GRU", "LSTM")},
+        **{(ONNX, op): _at(1, 0) for op in ("BatchNormalization", "InstanceNormalization", "GroupNormalization")},
+        **{(ONNX, op): _trailing for op in _BROADCAST},
+    }
+)
