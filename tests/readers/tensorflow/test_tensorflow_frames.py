@@ -248,14 +248,50 @@ def test_other_cells_stay_loops(make: Any, cells: Any, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CELLS)
 def test_sequences_of_several_lengths(name: str, cells: Any, tmp_path: Path) -> None:
-    frozen(
+    hub = frozen(
         tmp_path,
         lambda x, lengths: v1.nn.dynamic_rnn(getattr(cells, name)(4), x, lengths, dtype=tf.float32),
         time(2, 5, 6),
         np.asarray([3, 5], np.int32),
         free={0: [0, 1], 1: [0]},
-        more=[[time(3, 4, 6), np.asarray([0, 1, 4], np.int32)], [time(1, 4, 6), np.asarray([2], np.int32)]],
+        more=[
+            [time(3, 4, 6), np.asarray([0, 1, 4], np.int32)],
+            [time(1, 4, 6), np.asarray([2], np.int32)],
+            [time(2, 4, 6), np.asarray([9, 0], np.int32)],
+        ],
     )
+    (node,) = [node for node in hub.graph if node.op_type == CELLS[name]]
+    assert node.inputs[4] is not None
+    assert not {"Loop", "Pad"} & set(ops(hub))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lengths_and_states_that_begin_elsewhere_stay_a_loop(cells: Any, tmp_path: Path) -> None:
+    """What the state of an empty sequence is, is its first one here, and zeros in ONNX Runtime."""
+
+    def build(x: Any, lengths: Any) -> Any:
+        cell = cells.GRUCell(6)
+        return v1.nn.dynamic_rnn(cell, x, lengths, initial_state=x[:, 0] * 2)
+
+    hub = frozen(tmp_path, build, time(2, 5, 6), np.asarray([0, 5], np.int32), free={0: [0, 1], 1: [0]})
+    assert "Loop" in ops(hub)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_both_directions_of_sequences_of_several_lengths(cells: Any, tmp_path: Path) -> None:
+    def build(x: Any, lengths: Any) -> Any:
+        forward, backward = cells.LSTMCell(4), cells.LSTMCell(3)
+        return v1.nn.bidirectional_dynamic_rnn(forward, backward, x, lengths, dtype=tf.float32)
+
+    hub = frozen(
+        tmp_path,
+        build,
+        time(2, 5, 6),
+        np.asarray([3, 5], np.int32),
+        free={0: [0, 1], 1: [0]},
+        more=[[time(3, 4, 6), np.asarray([0, 1, 4], np.int32)]],
+    )
+    assert ops(hub).count("LSTM") == 2
 
 
 @pytest.mark.filterwarnings("ignore")

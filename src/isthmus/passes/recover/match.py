@@ -145,3 +145,25 @@ def _release(node: ir.Node) -> None:
         for inner in held.as_graph().all_nodes() if held.type == ir.AttributeType.GRAPH else ():
             for index in range(len(inner.inputs)):
                 inner.replace_input_with(index, None)
+
+
+def plain(value: ir.Value) -> ir.Value:
+    """A value behind Identity nodes."""
+    while (node := made_by(value, "Identity")) is not None and node.inputs[0] is not None:
+        value = node.inputs[0]
+    return value
+
+
+def is_zero(state: ir.Value | None) -> bool:
+    """Whether a value is nothing but zeros."""
+    array = known(state)
+    if array is not None:
+        return array.size < 1 << 16 and not array.any()
+    node = made_by(state, "Expand", "ConstantOfShape")
+    if node is None:
+        return False
+    if node.op_type == "ConstantOfShape":
+        held = attribute(node, "value")
+        return held is None or not held.numpy().any()
+    array = known(node.inputs[0])
+    return array is not None and array.size == 1 and not array.any()

@@ -21,7 +21,8 @@ from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replac
 from isthmus.passes.gates import ORIGIN
 from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
 from isthmus.passes.recover.gates import Columns
-from isthmus.passes.recover.match import made_by, remove_unused, reversal_of
+from isthmus.passes.recover.lengths import Lengths, is_longest, lengths_of, lengths_within, replace_rows
+from isthmus.passes.recover.match import is_zero, made_by, plain, remove_unused, reversal_of
 
 _USUAL: Mapping[str, Sequence[str]] = MappingProxyType(
     {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
@@ -34,6 +35,10 @@ class _Match:
 
     sequence: ir.Value
     cell: Cell
+    lengths: ir.Value | None = None
+    """How long each sequence is, where they are not all as long as the loop runs."""
+    is_cut: bool = False
+    """Whether the loop ends with the longest sequence."""
 
 
 class RecoverRecurrent(HubPass):
@@ -72,7 +77,8 @@ class RecoverRecurrent(HubPass):
         }
 
     Gates are recognised however their weights are joined or split, and brought into ONNX's order; weights keep
-    their names. A loop that does anything else as well, such as skipping steps by a mask, stays a loop.
+    their names. Where steps behind the end of a sequence keep its states and give zeros, ``sequence_lens`` tells the
+    ends. A loop that does anything else as well, such as skipping steps by a mask, stays a loop.
     """
 
     def call(self, hub: Hub) -> PassResult:
@@ -100,7 +106,7 @@ def _round(hub: Hub, weights: _Weights, reasons: Reasons) -> bool:
         if isinstance(match, str):
             reasons.decline(node, match)
             continue
-        _write(weights, node, match)
+        _write(weights, node, match, entries)
         modified = True
     return modified
 
@@ -113,7 +119,9 @@ def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
     if not steps:
         return "it does not run over a sequence"
     carried = len(node.inputs) - 2
-    results = [_plain(value) for value in body.outputs[1:]]
+    results = [plain(value) for value in body.outputs[1:]]
+    lengths = lengths_of(body, results, carried)
+    results = results if lengths is None else list(lengths.results)
     found: Cell | str = "it does not run over a sequence"
     for step in steps:
         sequence = step.inputs[0]
@@ -122,15 +130,18 @@ def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
             continue
         if any(value is not results[found.hidden] for value in results[carried:]):
             return "it collects another thing than its output"
-        if not _is_length(node.inputs[0], sequence, entries):
+        is_whole = _is_length(node.inputs[0], sequence, entries)
+        if not is_whole and not _ends_with_longest(node.inputs[0], sequence, lengths, entries):
             return "it does not run over the whole of its sequence"
+        if lengths is not None and not all(is_zero(state) for state in node.inputs[2:]):
+            return "what the states of an empty sequence are depends on who runs it"
         if sequence.dtype == ir.DataType.DOUBLE:
             return "ONNX Runtime has no recurrent layers of float64"
         if any(v.dtype != sequence.dtype for v in (*node.inputs[2:],) if v is not None):
             return "its states have another type than its input"
         if any(_spreads(v, sequence) for v in node.inputs[2:]):
             return "one state begins all the sequences of a batch"
-        return _Match(sequence, found)
+        return _Match(sequence, found, None if lengths is None else lengths.value, not is_whole)
     return found if isinstance(found, str) else "it does not run over a sequence"
 
 
@@ -138,16 +149,9 @@ def _only_counts(node: ir.Node, body: ir.Graph) -> bool:
     condition = known(node.inputs[1])
     if node.inputs[0] is None or (node.inputs[1] is not None and (condition is None or not condition.all())):
         return False
-    goes = _plain(body.outputs[0])
+    goes = plain(body.outputs[0])
     always = known(goes)
     return goes is body.inputs[1] or (always is not None and bool(always.all()))
-
-
-def _plain(value: ir.Value) -> ir.Value:
-    """A value behind Identity nodes."""
-    while (node := made_by(value, "Identity")) is not None and node.inputs[0] is not None:
-        value = node.inputs[0]
-    return value
 
 
 def _is_step(node: ir.Node, iteration: ir.Value, body: ir.Graph) -> bool:
@@ -172,6 +176,13 @@ def _is_length(trips: ir.Value | None, sequence: ir.Value, entries: dict[ir.Valu
         return int(array.reshape(())) in [length for length in lengths if isinstance(length, int)]
     found = entries.get(trips) if trips is not None else None
     return found is not None and found != [None] and any(found == [length] for length in lengths)
+
+
+def _ends_with_longest(
+    trips: ir.Value | None, sequence: ir.Value, lengths: Lengths | None, entries: dict[ir.Value, list[Entry]]
+) -> bool:
+    steps = (dims(sequence) or (None,))[0]
+    return lengths is not None and steps is not None and is_longest(trips, lengths.value, entries, steps)
 
 
 def _spreads(state: ir.Value | None, sequence: ir.Value) -> bool:
@@ -304,13 +315,14 @@ def _array(columns: Columns) -> np.ndarray:
     return array[..., columns.start : columns.stop]
 
 
-def _write(weights: _Weights, node: ir.Node, match: _Match) -> None:
+def _write(weights: _Weights, node: ir.Node, match: _Match, entries: dict[ir.Value, list[Entry]]) -> None:
     edit, cell, sequence = weights.edit, match.cell, match.sequence
     given: list[ir.Value | None] = [sequence, weights.matrix(cell.inputs), weights.matrix(cell.recurrent)]
     states = list(node.inputs[2:])
     order = [cell.hidden, 1 - cell.hidden] if len(states) == 2 else [0]
     starts = [_start(edit, node, states[k]) for k in order]
-    given += [weights.biases(cell, node), None, *starts]
+    lengths = None if match.lengths is None else lengths_within(edit, node, match.lengths, sequence)
+    given += [weights.biases(cell, node), lengths, *starts]
     while given[-1] is None:
         given.pop()
     made = edit.node(cell.kind, given, _attributes(cell), like=node, outputs=1 + len(states))
@@ -326,31 +338,20 @@ def _write(weights: _Weights, node: ir.Node, match: _Match) -> None:
             continue
         place, axis = (0, 1) if k >= len(states) else (1 + order.index(k), 0)
         sizes = [steps, batch, cell.units] if axis else [batch, cell.units]
-        plain = edit.before(node, "Squeeze", [made.outputs[place], edit.ints([axis], "axis")], shape=sizes)
-        replace(output, plain)
+        whole = edit.before(node, "Squeeze", [made.outputs[place], edit.ints([axis], "axis")], shape=sizes)
+        if axis and match.is_cut:
+            replace_rows(edit, node, output, whole, entries)
+        else:
+            replace(output, whole)
     remove_unused(node)
 
 
 def _start(edit: Editor, node: ir.Node, state: ir.Value | None) -> ir.Value | None:
     """A state as the operator takes it: [1, batch, units], or None for zeros."""
-    if state is None or _is_zero(state):
+    if state is None or is_zero(state):
         return None
     shape = dims(state) or (None, None)
     return edit.before(node, "Unsqueeze", [state, edit.ints([0], "axis")], shape=[1, *shape])
-
-
-def _is_zero(state: ir.Value) -> bool:
-    array = known(state)
-    if array is not None:
-        return array.size < 1 << 16 and not array.any()
-    node = made_by(state, "Expand", "ConstantOfShape")
-    if node is None:
-        return False
-    if node.op_type == "ConstantOfShape":
-        held = attribute(node, "value")
-        return held is None or not held.numpy().any()
-    array = known(node.inputs[0])
-    return array is not None and array.size == 1 and not array.any()
 
 
 def _attributes(cell: Cell) -> dict[str, object]:
