@@ -123,6 +123,8 @@ def linear(c: Context, backend: TorchBackend, given: Callable[[int], Any]) -> An
         return None
     turned = bool(attribute(c, "transposed", 0))
     shape = sizes(weights["weight"])
+    if 0 in shape:
+        return None  # PyTorch warns of a layer without elements
     if turned and backend.marked and PLACE not in weights["weight"].metadata_props:
         return None  # a PyTorch source that multiplies by a parameter as it is has no Linear there
     inputs, outputs = shape if turned else shape[::-1]
