@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
-from matrix import Node, agrees
+from matrix import Node, agrees, made_by_each
 from onnx import helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
@@ -57,8 +57,6 @@ def operand(dtype: type) -> np.ndarray:
 @pytest.mark.parametrize("op, arity", [*((op, 1) for op in UNARY), *((op, 2) for op in BINARY)])
 def test_every_type(op: str, arity: int) -> None:
     """One model with a node a type, so that one trace is enough."""
-    from conformance import run_tensorflow
-
     types, nodes, feeds = allowed_types(op), [], {}
     for dtype in types:
         name = np.dtype(dtype).name
@@ -78,14 +76,13 @@ def test_every_type(op: str, arity: int) -> None:
     model = shape_inference.infer_shapes(model, strict_mode=True)
     with np.errstate(all="ignore"):
         expected = ReferenceEvaluator(model).run(None, feeds)
-    made = run_tensorflow(model, feeds)
-    for dtype, output, golden, y in zip(types, model.graph.output, expected, made, strict=True):
-        assert helper.np_dtype_to_tensor_dtype(y.dtype) == output.type.tensor_type.elem_type
-        tolerance = TOLERANCE.get(dtype, 0)
-        wide = np.asarray(golden).astype(np.float64)
-        np.testing.assert_allclose(
-            y.astype(np.float64), wide, tolerance, tolerance, err_msg=f"{op} of {dtype.__name__}"
-        )
+    for title, made in made_by_each(model, feeds):
+        for dtype, output, golden, y in zip(types, model.graph.output, expected, made, strict=True):
+            assert helper.np_dtype_to_tensor_dtype(y.dtype) == output.type.tensor_type.elem_type
+            tolerance = TOLERANCE.get(dtype, 0)
+            wide = np.asarray(golden).astype(np.float64)
+            label = f"{op} of {dtype.__name__} by {title}"
+            np.testing.assert_allclose(y.astype(np.float64), wide, tolerance, tolerance, err_msg=label)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64], ids=lambda d: d.__name__)
