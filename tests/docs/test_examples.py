@@ -42,25 +42,27 @@ def run(command: list[str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
-def test_python_examples(page: Path, tmp_path: Path) -> None:
+def test_examples(page: Path, linear: Path, tmp_path: Path) -> None:
+    """What a page has in Python, then what it has for the shell, in one folder."""
     program = "\n".join(blocks(page, "python"))
     run([sys.executable, "-c", program], tmp_path)
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "sh")], ids=lambda p: p.name)
-def test_shell_examples(page: Path, linear: Path, tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    linear.rename(tmp_path / "model.onnx")
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "module.py").write_text(BUILD)
-    names = {}
-    exec(BUILD, names)
-    torch.manual_seed(0)
-    save_file(names["build"]().state_dict(), tmp_path / "weights.safetensors")
+    _provide(linear, tmp_path)
     for block in blocks(page, "sh"):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "isthmus":
                 run([sys.executable, "-m", *words], tmp_path)
+
+
+def _provide(linear: Path, folder: Path) -> None:
+    """What the shell's examples take for given: a model, and a package that builds one."""
+    import torch
+    from safetensors.torch import save_file
+
+    linear.rename(folder / "model.onnx")
+    (folder / "package").mkdir()
+    (folder / "package" / "module.py").write_text(BUILD)
+    names = {}
+    exec(BUILD, names)
+    torch.manual_seed(0)
+    save_file(names["build"]().state_dict(), folder / "weights.safetensors")
