@@ -20,7 +20,9 @@ from isthmus.hub.opset import lowest_equivalent_opset, lowest_version, to_opset
 from isthmus.hub.provenance import where
 from isthmus.hub.schema import ML, schema_of
 from isthmus.hub.state import LARGEST, STATE, state_of, written
-from isthmus.passes.pipelines import for_onnx
+from isthmus.passes.base import run
+from isthmus.passes.newer import ExpandNewer
+from isthmus.passes.pipelines import for_onnx, simplify
 from isthmus.passes.widen import without_kernel
 from isthmus.types import Blocker, Note, Options, TensorSpec
 from isthmus.writers.onnx_file import write_file
@@ -51,10 +53,10 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
         Unsupported: operators that ONNX Runtime cannot know, or a pinned opset that is too low, naming each node.
     """
     options = options or Options()
-    stands = blockers(hub, options)
+    hub = _worded(hub.with_(model=hub.model.clone()), options)
+    stands = _blockers(hub, options)
     if stands:
         raise Unsupported("this model cannot be written as ONNX", stands)
-    hub = hub.with_(model=hub.model.clone())
     version = _opset(hub, options)
     hub = for_onnx(hub, version)
     model = hub.model
@@ -76,6 +78,17 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
 
 def blockers(hub: Hub, options: Options) -> list[Blocker]:
     """Every operator that ONNX Runtime cannot know or run, and every node for which a pinned opset is too low."""
+    if options.opset is not None:
+        hub = _worded(hub.with_(model=hub.model.clone()), options)
+    return _blockers(hub, options)
+
+
+def _worded(hub: Hub, options: Options) -> Hub:
+    """The hub in the words of a pinned opset, as far as it goes. Works in place."""
+    return hub if options.opset is None else run(hub, (ExpandNewer(options.opset), simplify(trainable=True)))
+
+
+def _blockers(hub: Hub, options: Options) -> list[Blocker]:
     found: list[Blocker] = []
     version = _opset(hub, options)
     for graph in hub.model.graphs():
