@@ -5,7 +5,7 @@ Exporters declare them free all the same; torch.export takes no example of any o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -51,10 +51,15 @@ def _at(axis: int, weight_axis: int, weight: int = 1) -> Callable[[ir.Node], Pai
     return rule
 
 
-def _conv(node: ir.Node) -> Pairs:
-    x, w = _shape(node, 0), _shape(node, 1)
-    if len(x) > 1 and len(w) > 1 and isinstance(w[1], int):
-        yield x[1], w[1] * _int(node, "group", 1)
+def _conv(weight: int = 1) -> Callable[[ir.Node], Pairs]:
+    """The channels of an image are those of a filter, in each group."""
+
+    def rule(node: ir.Node) -> Pairs:
+        x, w = _shape(node, 0), _shape(node, weight)
+        if len(x) > 1 and len(w) > 1 and isinstance(w[1], int):
+            yield x[1], w[1] * _int(node, "group", 1)
+
+    return rule
 
 
 def _gemm(node: ir.Node) -> Pairs:
@@ -63,10 +68,16 @@ def _gemm(node: ir.Node) -> Pairs:
         yield a[0 if _int(node, "transA", 0) else 1], b[1 if _int(node, "transB", 0) else 0]
 
 
-def _matmul(node: ir.Node) -> Pairs:
-    a, b = _shape(node, 0), _shape(node, 1)
-    if a and b:
-        yield a[-1], b[-2] if len(b) > 1 else b[0]
+def _matmul(weight: int = 1) -> Callable[[ir.Node], Pairs]:
+    """What is summed over, and what broadcasts before it."""
+
+    def rule(node: ir.Node) -> Pairs:
+        a, b = _shape(node, 0), _shape(node, weight)
+        if a and b:
+            yield a[-1], b[-2] if len(b) > 1 else b[0]
+            yield from _broadcast(a[:-2], b[:-2])
+
+    return rule
 
 
 def _linear(node: ir.Node) -> Pairs:
@@ -76,24 +87,35 @@ def _linear(node: ir.Node) -> Pairs:
 
 
 def _trailing(node: ir.Node) -> Pairs:
-    """Operands that broadcast: a size other than 1 is the other's too."""
-    a, b = _shape(node, 0), _shape(node, 1)
-    yield from ((d, e) for d, e in zip(reversed(a), reversed(b), strict=False) if 1 not in (d, e))
+    """Two operands that broadcast against each other."""
+    return _broadcast(_shape(node, 0), _shape(node, 1))
 
 
-_BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "LayerNormalization", "RMSNormalization")
+def _broadcast(a: Sequence[Any], b: Sequence[Any]) -> Pairs:
+    """Where one shape has another size than 1, the other is taken to have it too."""
+    return ((d, e) for d, e in zip(reversed(a), reversed(b), strict=False) if 1 not in (d, e))
+
+
+_BROADCASTING = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "PRelu", "LayerNormalization", "RMSNormalization"),
+    *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor"),
+)
 
 _RULES: Mapping[tuple[str, str], Callable[[ir.Node], Pairs]] = MappingProxyType(
     {
-        (ONNX, "Conv"): _conv,
+        (ONNX, "Conv"): _conv(),
+        (ONNX, "ConvInteger"): _conv(),
+        (ONNX, "QLinearConv"): _conv(weight=3),
         (ONNX, "ConvTranspose"): _at(1, 0),
         (ONNX, "Gemm"): _gemm,
-        (ONNX, "MatMul"): _matmul,
+        (ONNX, "MatMul"): _matmul(),
+        (ONNX, "MatMulInteger"): _matmul(),
+        (ONNX, "QLinearMatMul"): _matmul(weight=3),
         (LAYER, "Linear"): _linear,
         (LAYER, "MultiheadAttention"): _at(2, 1),
         (LAYER, "Recurrent"): _at(2, 1, weight=3),
         **{(ONNX, op): _at(2, 2) for op in ("RNN", "GRU", "LSTM")},
         **{(ONNX, op): _at(1, 0) for op in ("BatchNormalization", "InstanceNormalization", "GroupNormalization")},
-        **{(ONNX, op): _trailing for op in _BROADCAST},
+        **{(ONNX, op): _trailing for op in _BROADCASTING},
     }
 )
