@@ -294,7 +294,7 @@ def _called(case: Case) -> tuple[Any, list[np.ndarray], dict[int, range]]:
             if draw.known:
                 makers.append(lambda _, array=array, dtype=dtype: tf.constant(array, dtype))
             elif dtype.is_complex:
-                fed += [array.real.copy(), array.imag.copy()]
+                fed += [np.array(array.real), np.array(array.imag)]
                 makers.append(lambda tensors, at=at: tf.complex(tensors[at], tensors[at + 1]))
             elif dtype == tf.bfloat16:  # which ONNX Runtime takes no arrays of
                 makers.append(lambda tensors, at=at: tf.cast(tensors[at], tf.bfloat16))

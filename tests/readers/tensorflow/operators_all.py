@@ -9,13 +9,17 @@ import operators_arrays
 import operators_images
 import operators_linear
 import operators_math
+import operators_ragged
 from operator_cases import Case, Spec, cases
+
+from isthmus.readers.tensorflow.ops import refused
 
 SPECS: tuple[Spec, ...] = (
     *operators_math.SPECS,
     *operators_arrays.SPECS,
     *operators_images.SPECS,
     *operators_linear.SPECS,
+    *operators_ragged.SPECS,
 )
 FIRST: Mapping[str, Case] = MappingProxyType({spec.op: next(cases(spec, swept=False)) for spec in reversed(SPECS)})
 """One case an operator, of free sizes where it has them."""
@@ -25,7 +29,9 @@ _REFUSED = (
     "RandomUniform RandomUniformInt SelfAdjointEigV2 Svd TruncatedNormal",
 )
 REFUSED = frozenset(" ".join(_REFUSED).split())
-"""Operators that are read only to say why they are refused."""
+"""Operators that have a case, and are read only to say why they are refused."""
+NEVER_READ = frozenset(entry.op for entry in refused.table)
+"""Operators that have a reason and no case."""
 
 ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from operator_cases import judge
-from operators_all import FIRST
+from operators_all import FIRST, NEVER_READ, REFUSED
 
 from isthmus.hub.model import Hub
 from isthmus.readers.tensorflow.ops import TABLE
@@ -41,7 +41,8 @@ def rows(page: str) -> Mapping[str, str]:
 
 def row(op: str, made: Iterable[str] | None) -> str:
     """The line of one operator; ``made``: the operators of ONNX that it becomes, where that is asked."""
-    text = _about(op) if made is None else ", ".join(made) or "its input"
+    never = op in NEVER_READ | REFUSED
+    text = "*refused*" if never else _about(op) if made is None else ", ".join(made) or "its input"
     reasons = "; ".join(dict.fromkeys(reason.replace("|", "\\|") for reason in _reasons(TABLE[op].body)))
     return f"| {op} | {text} | {reasons} |"
 
@@ -62,6 +63,8 @@ def _about(op: str) -> str:
 
 def _reasons(body: Callable[..., Any]) -> Iterator[str]:
     """What a reading, and the functions of the reader that it calls, may say when they refuse."""
+    if isinstance(reason := inspect.getclosurevars(body).nonlocals.get("reason"), str):
+        yield reason
     pending, seen = [body], set[Any]()
     while pending:
         function = pending.pop(0)

@@ -6,16 +6,21 @@ One case an operator runs always; all attributes, element types and free sizes b
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("tensorflow")
 pytest.importorskip("onnxruntime")
 
+import numpy as np
+import tensorflow as tf
 from operator_cases import Case, cases, judge
-from operators_all import FIRST, REFUSED, SPECS, room_that_tests
+from operators_all import FIRST, NEVER_READ, REFUSED, SPECS, room_that_tests
 from operators_page import PAGE, becomes, row, rows
+from reading import hub_of
 
+from isthmus.errors import Unsupported
 from isthmus.readers.tensorflow.ops import TABLE
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.onnxruntime]
@@ -25,7 +30,7 @@ ROWS = rows(PAGE.read_text(encoding="utf-8"))
 
 def test_every_operator_that_is_read_has_a_test() -> None:
     assert set(FIRST) <= set(TABLE)
-    for op in set(TABLE) - set(FIRST):
+    for op in set(TABLE) - set(FIRST) - NEVER_READ:
         room = room_that_tests(op)
         assert room is not None, f"{op} has no test"
         assert (Path(__file__).parent / f"test_tensorflow_{room}.py").is_file()
@@ -34,6 +39,21 @@ def test_every_operator_that_is_read_has_a_test() -> None:
 def test_the_page_names_every_operator() -> None:
     """``make conformance`` writes it."""
     assert set(ROWS) == set(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("function", "array", "reason"),
+    [
+        (tf.strings.length, np.array(["a", "bc"], object), "StringLength: it looks into texts"),
+        (tf.random.shuffle, np.arange(4), "RandomShuffle: its numbers come from a state"),
+        (tf.io.decode_image, np.array("", object), "it decodes or encodes files"),
+        (lambda x: tf.numpy_function(np.sin, [x], tf.float32), np.zeros(3, np.float32), "it calls Python"),
+        (tf.linalg.sqrtm, np.eye(3), "MatrixSquareRoot: it is found by iteration"),
+    ],
+)
+def test_what_is_never_read(function: Any, array: np.ndarray, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        hub_of(function, array)
 
 
 @pytest.mark.parametrize("case", [*FIRST.values()], ids=lambda case: case.name)

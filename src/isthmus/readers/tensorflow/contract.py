@@ -79,6 +79,16 @@ class Reads(Table[Read]):
         for op, onnx_op in ops.items():
             self.add(_checked(_same(op, onnx_op), op, frozenset(), arity=len(op_def(op).input_arg)))
 
+    def refuse(self, reason: str, *ops: str) -> None:
+        """TensorFlow operators that are never read, and the fact why."""
+
+        def refused(_op: Any, c: Any, *_inputs: Any) -> None:
+            c.refuse(reason)
+
+        for op in ops:
+            inputs: tuple[Passing, ...] = ("complex",) * len(op_def(op).input_arg)
+            self.add(Read(op, refused, True, inputs, ()))
+
 
 ReadTable = Mapping[str, Read]
 
