@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +101,24 @@ def test_frozen_batch_norms_stay_as_they_are() -> None:
     expected = model(x, training=True).numpy()
     np.testing.assert_allclose(module.train()(torch.from_numpy(x)).detach().numpy(), expected, **CLOSE)
     assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["frozen", "batch norm without scale", "lstm", "residual"])
+def test_source_is_the_same_module(name: str, tmp_path: Path) -> None:
+    """The class that is written trains what the module in memory trains."""
+    model, x = built(name)
+    module, _ = carried(model)
+    isthmus.convert(model, tmp_path / "net.py", options=isthmus.Options(verify=False))
+    spec = importlib.util.spec_from_file_location("net", tmp_path / "net.py")
+    assert spec is not None and spec.loader is not None
+    source = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(source)
+    again = source.load_model()
+    ours, theirs = dict(again.named_parameters()), dict(module.named_parameters())
+    assert {k: p.requires_grad for k, p in ours.items()} == {k: p.requires_grad for k, p in theirs.items()}
+    for trains in (False, True):
+        made = again.train(trains)(torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_array_equal(made, module.train(trains)(torch.from_numpy(x)).detach().numpy())
 
 
 @pytest.mark.parametrize("name", ["separable", "batch norm", "bidirectional", "gru", "transformer"])
