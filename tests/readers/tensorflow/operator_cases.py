@@ -178,6 +178,11 @@ def cases(spec: Spec, *, swept: bool = True) -> Iterator[Case]:
                 yield Case(spec, combinations[0], others, sizes, seed)
 
 
+def settled(spec: Spec) -> dict[str, tuple[str]]:
+    """The base types alone, as ``Spec.types``."""
+    return {name: (dtype.name,) for name, dtype in next(_types(spec)).items()}
+
+
 def _types(spec: Spec) -> Iterator[dict[str, tf.DType]]:
     """The base types, then each type attribute through all that TensorFlow's kernels take with the base of others."""
     definition = op_def_registry.get(spec.op)
