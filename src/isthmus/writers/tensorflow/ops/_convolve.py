@@ -43,7 +43,7 @@ def _strided_and_dilated(window: Window) -> bool:
 
 def _planar(x: tf.Tensor, w: tf.Tensor, window: Window, paddings: Sequence[Padding], group: int) -> tf.Tensor:
     """A 2-D convolution by one fused kernel."""
-    if is_tensorflow_same(paddings, window, spatial_of(x)):
+    if is_tensorflow_same(paddings, window, spatial_of(x)) and not _picks_pixels(window):
         pads: str | list[Padding] = "SAME"
     elif known([p for pair in paddings for p in pair]) and all(p >= 0 for pair in paddings for p in pair):
         pads = [(0, 0), *paddings, (0, 0)]
@@ -60,6 +60,15 @@ def _planar(x: tf.Tensor, w: tf.Tensor, window: Window, paddings: Sequence[Paddi
     if group == 1 or tf.get_static_value(w) is not None:
         return tf.nn.conv2d(x, w, window.strides, pads, dilations=window.dilations)
     return _grouped(x, w, window, pads, group)
+
+
+def _picks_pixels(window: Window) -> bool:
+    """Whether each output is made of one pixel, and others are skipped.
+
+    TensorFlow 2.21's oneDNN kernels write past their memory in the gradients of such a convolution with SAME or VALID
+    padding, when a batch is larger than the one before; with explicit paddings, even of nothing, they do not.
+    """
+    return all(size == 1 for size in window.kernel) and any(stride > 1 for stride in window.strides)
 
 
 def _known_plane(w: tf.Tensor) -> bool:
