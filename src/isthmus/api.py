@@ -12,7 +12,7 @@ from typing import Any
 from isthmus import roads
 from isthmus import target as places
 from isthmus.doctor import framework_versions
-from isthmus.errors import UsageError
+from isthmus.errors import Unsupported, UsageError
 from isthmus.hub.io import relocate
 from isthmus.hub.model import Hub, op_counts
 from isthmus.shapes import Shapes, example, free_axes
@@ -45,10 +45,13 @@ def convert(
     """Carry ``source`` to ``target`` and judge the result against it.
 
     Args:
-        source: a path (``.onnx``, ``.pt2``, TorchScript ``.pt``), ``package.module:factory``, or a live object:
-            ``nn.Module`` (with ``inputs``), ``ExportedProgram``, ``onnx.ModelProto``, ``onnx_ir.Model``.
-        target: ``model.onnx`` or a folder for a SavedModel; ``None`` keeps the result in memory.
-        to: ``onnx`` or ``saved_model``, where the target's name does not tell.
+        source: a path (``.onnx``, ``.pt2``, TorchScript ``.pt``, a SavedModel, ``.keras``, ``.h5``, ``.pb``,
+            ``.meta``), ``package.module:factory``, or a live object: ``nn.Module`` (with ``inputs``),
+            ``ExportedProgram``, ``keras.Model``, ``tf.Module``, ``tf.function``, ``ConcreteFunction``,
+            ``onnx.ModelProto``, ``onnx_ir.Model``.
+        target: ``model.onnx``, ``model.pt2``, ``model.py`` or a folder for a SavedModel; ``None`` keeps the result in
+            memory.
+        to: ``onnx``, ``saved_model``, ``torch`` or ``python``, where the target's name does not tell.
         inputs: a tuple or dict of arrays or tensors, or the path of an ``.npz``; synthesised where missing.
         dynamic_shapes: as in ``torch.export``; for other sources ``{name: shape}`` with words for free dimensions.
         options: see ``Options``.
@@ -196,7 +199,10 @@ def run_check(
     roads.require_reader(origin.kind)
     roads.require_target(kind)
     inputs, dynamic_shapes = _from_shapes(origin, shapes, inputs, dynamic_shapes, options)
-    hub = roads.read(origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+    try:
+        hub = roads.read(origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+    except Unsupported as refusal:  # what cannot be read cannot be carried anywhere
+        return Support(kind, refusal.blockers, {})
     return Support(kind, tuple(roads.blockers(hub, kind, options)), op_counts(hub.model))
 
 

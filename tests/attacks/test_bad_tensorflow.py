@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,16 @@ def test_operators_beyond_onnx_are_named_all_at_once(tmp_path: Path) -> None:
         decoded = tf.io.decode_raw(x, tf.uint8)
         tf.stack([tf.size(tf.io.parse_tensor(x[0], tf.float32)), tf.size(decoded)], name="y")
 
-    code, error = refused(frozen(tmp_path / "g.pb", build))
+    path = frozen(tmp_path / "g.pb", build)
+    code, error = refused(path)
     assert code == 3
     assert "ParseTensor" in error and "DecodeRaw" in error
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        assert main(["check", str(path), "--to", "torch", "--json"]) == 3
+    support = json.loads(told.getvalue())
+    assert not support["supported"]
+    assert {blocker["op"] for blocker in support["blockers"]} == {"ParseTensor", "DecodeRaw"}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.99])

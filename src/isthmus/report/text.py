@@ -140,7 +140,7 @@ def _summary(summary: Summary, verbose: bool) -> list[RenderableType]:
 def _support(support: Support, verbose: bool) -> list[RenderableType]:
     count = sum(blocker.count for blocker in support.blockers)
     refusal = f"cannot be carried to {support.to}: {count} node{'s' * (count != 1)} stand in the way"
-    total = f"  {sum(support.ops.values())} operators, {len(support.ops)} different"
+    total = f"  {sum(support.ops.values())} operators, {len(support.ops)} different" if support.ops else ""
     head = Text.assemble(_mark(bool(support), f"can be carried to {support.to}", refusal), total)
     lines: list[RenderableType] = [head, *(line for blocker in support.blockers for line in _blocker(blocker))]
     if verbose:
