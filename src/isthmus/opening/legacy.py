@@ -50,6 +50,7 @@ def load_legacy(path: Path, config: Mapping[str, Any], custom: Mapping[str, Any]
         raise FrameworkMissing("tf_keras", f"{path.name} was written by Keras 2")
     with quiet():
         import tf_keras
+        from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     if not trust:
         _refuse_unknown(path, config, custom, tf_keras)
@@ -57,7 +58,8 @@ def load_legacy(path: Path, config: Mapping[str, Any], custom: Mapping[str, Any]
         with quiet(), tf_keras.utils.custom_object_scope(dict(custom)):
             if not h5py.is_hdf5(path):
                 return tf_keras.models.load_model(path, compile=False, safe_mode=not trust)
-            model = tf_keras.models.model_from_config(up_to_date(config))
+            with SafeModeScope(safe_mode=not trust):
+                model = tf_keras.models.model_from_config(up_to_date(config))
             model.load_weights(path)
             return model
     except _LOADING as error:

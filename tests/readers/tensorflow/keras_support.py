@@ -67,6 +67,9 @@ _CODE = Refusal("Lambda", "Python code in a file; `--trust-pickle` allows it")
 FROM_FILES: Mapping[str, Refusal] = MappingProxyType({"Lambda": _CODE, "Activation, threshold": _CODE})
 """Cases that are refused as ``.keras`` files."""
 
+SAVED_ONLY = frozenset({"RandomShear", *(name for name in CASES if name.partition(",")[0] == "STFTSpectrogram")})
+"""Cases whose ``.keras`` file Keras cannot load itself: a shear, and a window that is an array."""
+
 EXPORTED: Mapping[str, str] = MappingProxyType(
     {"Resizing, bytes": "Keras exports it as it computes in graphs: unrounded, and in float32"}
 )

@@ -1,0 +1,197 @@
+"""Models of Keras 2: live, from files that tf_keras or older versions wrote, and from SavedModels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("tf_keras")
+
+import h5py
+import tensorflow as tf
+import tf_keras as keras2
+from keras_agreement import assert_near
+from reading import run_hub
+from tf_keras import layers
+
+from isthmus.errors import UnsafeInput, UsageError
+from isthmus.hub.model import Hub
+from isthmus.readers.tensorflow import read_tensorflow
+from isthmus.types import Options
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+RNG = np.random.default_rng(2)
+
+
+def _normal(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def _with_functions() -> Any:
+    """Functions of TensorFlow between the layers, which Keras 2 keeps as layers."""
+    x = keras2.Input((4,), name="x")
+    y = tf.nn.relu(x) * 2.0 + tf.reduce_mean(x, axis=-1, keepdims=True)
+    return keras2.Model(x, layers.Dense(2, name="d")(tf.concat([y, x[:, 1:3]], -1)))
+
+
+def _time_major() -> Any:
+    x = keras2.Input(batch_shape=(5, 2, 4), name="x")
+    return keras2.Model(x, layers.LSTM(3, time_major=True, return_sequences=True, name="lstm")(x))
+
+
+def _of_layers(shape: tuple[int, ...], *made: Any, dtype: str = "float32") -> Any:
+    return keras2.Sequential([keras2.Input(shape, name="x", dtype=dtype), *made])
+
+
+NETS: Mapping[str, tuple[Callable[[], Any], np.ndarray]] = MappingProxyType(
+    {
+        "time_major": (_time_major, _normal(5, 2, 4)),
+        "functions": (_with_functions, _normal(2, 4)),
+        "gru": (
+            lambda: _of_layers(
+                (5, 4),
+                layers.GRU(3, return_sequences=True, reset_after=True),
+                layers.GRU(3, reset_after=False, name="g"),
+            ),
+            _normal(2, 5, 4),
+        ),
+        "images": (
+            lambda: _of_layers(
+                (8, 8, 3),
+                layers.Conv2D(4, 3, padding="same", activation="swish"),
+                layers.BatchNormalization(),
+                layers.ReLU(6.0),
+                layers.DepthwiseConv2D(3, name="dw"),
+                layers.SeparableConv2D(5, 3),
+                layers.GlobalAveragePooling2D(),
+            ),
+            _normal(2, 8, 8, 3),
+        ),
+        "tokens": (
+            lambda: _of_layers(
+                (5,),
+                layers.Embedding(9, 4, mask_zero=True),
+                layers.Bidirectional(layers.LSTM(3)),
+                layers.Dense(2, activation="softmax"),
+                dtype="int32",
+            ),
+            np.array([[1, 2, 3, 0, 0], [4, 5, 6, 7, 8]], np.int32),
+        ),
+    }
+)
+
+
+RECURRENT = ("time_major", "gru", "tokens")
+"""Nets whose recurrent weights ONNX has in another order, put together."""
+
+
+def _nets(*few: str) -> list[Any]:
+    """All of them; those not among ``few`` are run by ``make slow``."""
+    return [name if name in few else pytest.param(name, marks=pytest.mark.slow) for name in NETS]
+
+
+def net(name: str) -> tuple[Any, np.ndarray, np.ndarray]:
+    """A model whose weights are no ones and zeros, what it is fed, and what it gives."""
+    make, array = NETS[name]
+    model = make()
+    rng = np.random.default_rng(4)
+    drawn = [rng.normal(0, 0.4, weight.shape) for weight in model.get_weights()]
+    kinds = ["variance" in variable.name for variable in model.weights]
+    model.set_weights([np.abs(d) + 0.5 if positive else d for d, positive in zip(drawn, kinds, strict=True)])
+    return model, array, np.asarray(model(array, training=False))
+
+
+def agrees(source: Any, array: np.ndarray, expected: np.ndarray, **settings: Any) -> Hub:
+    hub = read_tensorflow(source, **settings)
+    assert_near(run_hub(hub, array), [expected])
+    return hub
+
+
+@pytest.mark.parametrize("name", _nets("functions", "images", "time_major"))
+def test_a_live_model(name: str) -> None:
+    model, array, expected = net(name)
+    hub = agrees(model, array, expected)
+    assert [spec.name for spec in hub.signature.inputs] == ["x"]
+    weights = {variable.name.removesuffix(":0") for variable in model.variables}
+    assert name in RECURRENT or weights <= set(hub.graph.initializers)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ""])
+@pytest.mark.parametrize("name", _nets("functions"))
+def test_a_file(name: str, suffix: str, tmp_path: Path) -> None:
+    model, array, expected = net(name)
+    path = tmp_path / f"net{suffix}"
+    model.save(path, **({} if suffix else {"save_format": "tf"}))
+    agrees(path, array, expected)
+
+
+def described(path: Path, change: Callable[[dict[str, Any]], None], version: str) -> Path:
+    """The file with another description of every layer, as ``version`` of Keras wrote it."""
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for entry in config["config"]["layers"]:
+            entry.pop("module", None)
+            entry.pop("registered_name", None)
+            change(entry)
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = version
+    return path
+
+
+def test_a_file_of_keras_2_2_knows_no_reset_after(tmp_path: Path) -> None:
+    model = _of_layers((5, 4), layers.GRU(3, reset_after=False, name="g"))
+    array = _normal(2, 5, 4)
+    model.save(tmp_path / "net.h5")
+
+    def older(entry: dict[str, Any]) -> None:
+        for key in ("reset_after", "time_major"):
+            entry["config"].pop(key, None)
+
+    path = described(tmp_path / "net.h5", older, "2.2.4")
+    hub = agrees(path, array, np.asarray(model(array)))
+    (gru,) = [node for node in hub.graph if node.op_type == "GRU"]
+    assert "linear_before_reset" not in gru.attributes
+
+
+def test_a_depthwise_convolution_that_tells_its_groups(tmp_path: Path) -> None:
+    model = _of_layers((8, 8, 3), layers.DepthwiseConv2D(3, name="dw"))
+    array = _normal(2, 8, 8, 3)
+    model.save(tmp_path / "net.h5")
+
+    def grouped(entry: dict[str, Any]) -> None:
+        if entry["class_name"] == "DepthwiseConv2D":
+            entry["config"]["groups"] = 1
+
+    agrees(described(tmp_path / "net.h5", grouped, "2.4.0"), array, np.asarray(model(array)))
+
+
+def test_weights_alone_are_refused(tmp_path: Path) -> None:
+    model = _of_layers((4,), layers.Dense(2))
+    model.save_weights(tmp_path / "net.h5")
+    with pytest.raises(UsageError, match="weights only"):
+        read_tensorflow(tmp_path / "net.h5")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_python_code_must_be_trusted(suffix: str, tmp_path: Path) -> None:
+    x = keras2.Input((4,), name="x")
+    model = keras2.Model(x, layers.Lambda(lambda t: t * 2, name="twice")(x))
+    path = tmp_path / f"net{suffix}"
+    model.save(path)
+    with pytest.raises(UnsafeInput, match="Lambda layers, which are Python code: twice"):
+        read_tensorflow(path)
+    array = _normal(2, 4)
+    agrees(path, array, 2 * array, options=Options(trust_pickle=True))
