@@ -71,7 +71,7 @@ def read_program(program: Program) -> Hub:
     hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
     give_momenta(hub.model)
     _refuse_unknown_ranks(hub)
-    return hub
+    return hub.with_(signature=signature_of(hub.model))  # a layer that is recovered tells its sizes
 
 
 def _input(op: Builder, port: Port) -> ir.Value:
