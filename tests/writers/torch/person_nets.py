@@ -51,7 +51,9 @@ class ResNet18(nn.Module):
 
 
 class ConvNormActivation(nn.Sequential):
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: type = nn.ReLU6):
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: type = nn.ReLU6
+    ) -> None:
         convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
         super().__init__(convolution, nn.BatchNorm2d(outputs), act(inplace=True))
 
