@@ -57,6 +57,10 @@ class Draw:
     deep: bool = False
 
     def array(self, dtype: tf.DType, rng: np.random.Generator) -> np.ndarray:
+        with np.errstate(invalid="ignore", over="ignore"):  # what an element type does not hold becomes anything
+            return self._array(dtype, rng)
+
+    def _array(self, dtype: tf.DType, rng: np.random.Generator) -> np.ndarray:
         if self.values is not None:
             values = np.asarray(self.values, object if dtype == tf.string else None)
             return values if dtype == tf.string else values.astype(dtype.as_numpy_dtype)
