@@ -42,7 +42,7 @@ def nested(root: fx.GraphModule, modules: Mapping[str, str] = MappingProxyType({
 def _name_sizes(graph: fx.Graph) -> None:
     """Mark the sizes whose free dimension has a name."""
     for node in graph.nodes:
-        if node.op == "call_method" and node.target == "size" and len(node.args) == 2:
+        if node.op == "call_method" and node.target == "size" and isinstance(node.args[-1], int):
             value = node.args[0].meta.get(VALUE)
             shape = value.shape if isinstance(value, ir.Value) else None
             if shape is not None and isinstance(dim := shape[node.args[1]], ir.SymbolicDim) and dim.value:
