@@ -53,6 +53,9 @@ class Refusal(Exception):
         self.hint = hint
 
 
+_SIZES = "it may follow from sizes of the inputs: tell more of them with --input-shapes"
+
+
 @dataclass(frozen=True)
 class Context:
     """What a lowering may ask about the node it lowers. Inputs and outputs are counted from 0."""
@@ -95,7 +98,9 @@ class Context:
         """The rank of an input. Refuses where neither the hub nor the framework knows it."""
         value = self._input(index)
         known = value.shape.rank() if value.shape is not None else self._backend.rank(self._tensors[index])
-        return known if known is not None else self.refuse(f"the rank of input {value.name!r} is not known")
+        if known is None:
+            self.refuse(f"the rank of input {value.name!r} is not known", hint=_SIZES)
+        return known
 
     def shape(self, index: int = 0) -> tuple[Dim, ...]:
         """The shape of an input: ints, names of free dimensions, None for nameless ones. Refuses without a rank."""

@@ -10,7 +10,7 @@ import onnx  # noqa: E402
 
 from isthmus.readers.onnx import read_onnx  # noqa: E402
 from isthmus.writers.torch.export import exported  # noqa: E402
-from isthmus.writers.torch.record import record  # noqa: E402
+from isthmus.writers.torch.record import Recorded, record  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -62,3 +62,26 @@ def test_a_free_dimension_that_weights_fix_is_fixed_and_told() -> None:
     for shape in ((1, 3, 6, 9), (5, 3, 40, 31)):
         x = torch.randn(shape)
         torch.testing.assert_close(program.module()(x), recorded.module(x))
+
+
+SOUND = """
+<ir_version: 10, opset_import: ["" : 20]>
+sound (float[1, samples] x) => (float[1, samples] y) { y = Relu (x) }
+"""
+
+
+class Frames(torch.nn.Module):
+    """Treats a sound of one frame as another thing than one of many."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count = x.shape[1] // 256
+        frames = x[:, : count * 256].reshape(1, count, 256)
+        return frames[:, 0] if count == 1 else frames.mean(1)
+
+
+def test_what_holds_for_the_sizes_of_the_example_alone_is_no_program() -> None:
+    hub = read_onnx(onnx.parser.parse_model(SOUND))
+    program, _ = exported(Recorded(hub, Frames().eval(), {}))
+    for size in (600, 5000):
+        x = torch.randn(1, size)
+        torch.testing.assert_close(program.module()(x), Frames()(x))

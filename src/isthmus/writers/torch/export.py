@@ -6,7 +6,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
 
-_OTHER = 3
+_OTHERS = (3, 768)
 """How many times as large as the example other sizes are. What divides the one divides the others."""
 
 _MOST = 1 << 26
@@ -35,6 +35,9 @@ _MOST = 1 << 26
 
 _WIDE = 32
 """Between the sizes of an example that shall stay clear of what torch.export decides by small ones."""
+
+_WIDER = (256, 2048)
+"""And between those of one in which something else is to be many, such as the frames of a sound."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     failures: list[Exception] = []
     narrow: tuple[ExportedProgram, str] | None = None
     fixed = fixed_sizes(recorded.hub.graph)
-    for attempt in _ATTEMPTS:
+    attempts = [*_ATTEMPTS]
+    while attempts:
+        attempt = attempts.pop(0)
         step = _affordable(recorded, attempt.step)
         sizes, dims = _free(recorded, step)
         shapes = dims if attempt.named else dict.fromkeys(dims, Dim.AUTO)
@@ -94,7 +99,10 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
                 break
             continue
         if dims and (equation := _equation(recorded, program, step)) is not None:
-            narrow = narrow or (program, equation)
+            if narrow is None:
+                wider = [wide for wide in _WIDER if _affordable(recorded, wide) > step]
+                attempts[:0] = [replace(attempt, step=wide, oblivious=o) for wide in wider for o in (False, True)]
+                narrow = program, equation
             continue
         return program, [] if attempt.named and not fixed.keys() & dims else [_loosened(recorded, program)]
     if narrow is not None:
@@ -111,12 +119,14 @@ def _equation(recorded: Recorded, program: ExportedProgram, step: int) -> str | 
     guards = getattr(program.module(), "_guards_fn", None)
     if guards is None:
         return None
-    sizes, _ = _free(recorded, step, times=_OTHER)
-    try:
-        guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
-    except AssertionError as error:
-        told = str(error).partition("Guard failed: ")[2]
-        return told if " == " in told else None
+    for times in _OTHERS:
+        sizes, _ = _free(recorded, step, times=times)
+        try:
+            guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
+        except AssertionError as error:
+            told = str(error).partition("Guard failed: ")[2]
+            if " == " in told:
+                return told
     return None
 
 
