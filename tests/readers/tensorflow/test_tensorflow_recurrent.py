@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.tensorflow
 
 layers = keras.layers
 OPERATOR = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}
-Build = Callable[[], Any]
+EACH = ["LSTM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("GRU", "SimpleRNN"))]
+"""One kind of layer in the fast run, all in the slow one."""
 
 
 def ops(hub: Hub) -> Counter[str]:
@@ -67,7 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("name", OPERATOR)
+@pytest.mark.parametrize("name", EACH)
 def test_settings(name: str, setting: str) -> None:
     found = carried(getattr(layers, name)(4, **SETTINGS[setting]))
     assert found[OPERATOR[name]] == 1
@@ -75,7 +76,7 @@ def test_settings(name: str, setting: str) -> None:
 
 
 @pytest.mark.parametrize("activation", ["relu", "elu", "leaky_relu", "softplus", "hard_sigmoid"])
-@pytest.mark.parametrize("name", OPERATOR)
+@pytest.mark.parametrize("name", EACH)
 def test_activations(name: str, activation: str) -> None:
     gates = {} if name == "SimpleRNN" else {"recurrent_activation": "hard_sigmoid"}
     found = carried(getattr(layers, name)(4, activation=activation, **gates))
@@ -96,7 +97,7 @@ def test_a_reset_before_the_product(sequences: bool) -> None:
 
 
 @pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
-@pytest.mark.parametrize("name", OPERATOR)
+@pytest.mark.parametrize("name", EACH)
 def test_both_directions(name: str, merge: str | None) -> None:
     found = carried(layers.Bidirectional(getattr(layers, name)(4, return_sequences=True), merge_mode=merge))
     assert found[OPERATOR[name]] == 2
