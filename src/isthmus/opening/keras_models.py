@@ -14,7 +14,7 @@ from isthmus.opening.function import Opened, Scopes, Variable
 from isthmus.opening.functions import weights_of
 from isthmus.opening.keras_tracing import recorded_callers
 from isthmus.opening.names import distinct, leaves, output_names
-from isthmus.opening.shapes import inputs_of, specs_of_inputs
+from isthmus.opening.shapes import inputs_of, specs_of_inputs, tells_types
 
 
 def is_keras(thing: Any) -> bool:
@@ -92,7 +92,7 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
         return tf.nest.map_structure(_spec, own)
     parameters = _parameters(model)
     built = getattr(model, "_build_shapes_dict", None) or {}
-    if inputs is not None or not built:
+    if inputs is not None or not built or tells_types(dynamic_shapes):
         told = specs_of_inputs(inputs, dynamic_shapes, parameters, batched=True)
         if told is None:
             raise UsageError(

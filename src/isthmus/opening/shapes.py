@@ -65,6 +65,12 @@ def specs_of_inputs(inputs: Any, dynamic_shapes: Any, names: Sequence[str], *, b
     return tf.nest.map_structure(lambda _: next(made), arguments)
 
 
+def tells_types(dynamic_shapes: Any) -> bool:
+    """Whether the user tells element types with the shapes."""
+    told = dynamic_shapes.values() if isinstance(dynamic_shapes, Mapping) else ()
+    return any(isinstance(spec, TensorSpec) and spec.dtype for spec in told)
+
+
 def _whole(dynamic_shapes: Any) -> dict[str, TensorSpec] | None:
     """Specs out of shapes that are told as a whole, of every input by its name; None where they are not."""
     if not isinstance(dynamic_shapes, Mapping) or not dynamic_shapes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import keras
 import tensorflow as tf
 
 import isthmus
+from isthmus.cli.main import main
 from isthmus.errors import Unsupported, UsageError
 from isthmus.readers.tensorflow import read_tensorflow
 from isthmus.types import Options
@@ -258,3 +260,40 @@ def test_a_factory_of_keras(factories: Path) -> None:
     conversion = carried("isthmus_keras_factory:build")
     assert conversion.report.source == "isthmus_keras_factory:build"
     assert set(conversion.model.graph.initializers) >= {"made/d/kernel", "made/d/bias"}
+
+
+WORDS = """
+import keras
+
+
+class Words(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.table = keras.layers.Embedding(7, 3, name="table")
+
+    def call(self, ids, shift):
+        return {"y": self.table(ids) + shift}
+
+
+def words():
+    return Words()
+"""
+
+
+def test_shapes_and_types_by_the_command_line(factories: Path) -> None:
+    (factories / "isthmus_words_factory.py").write_text(WORDS, encoding="utf-8")
+    told = "ids:[batch,seq]:int64,shift:[batch,1,1]"
+    assert main(["convert", "isthmus_words_factory:words", "words.onnx", "--input-shapes", told, "-q"]) == 0
+    signature = isthmus.inspect(factories / "words.onnx").signature
+    assert [str(i) for i in signature.inputs] == ["ids: int64[batch, seq]", "shift: float32[batch, 1, 1]"]
+    assert [str(o) for o in signature.outputs] == ["y: float32[batch, seq, 3]"]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("to", ["torch", "saved_model"])
+def test_what_is_alive_goes_to_every_target(net: Any, to: Any) -> None:
+    for source, options in ((net, Options()), (Module(), Options(signature="both"))):
+        conversion = isthmus.convert(source, to=to, options=options)
+        assert conversion, conversion.verdict
+        onnx = isthmus.convert(source, to="onnx", options=dataclasses.replace(options, verify=False))
+        assert conversion.artifact.signature == onnx.artifact.signature
