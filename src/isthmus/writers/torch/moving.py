@@ -13,8 +13,9 @@ from torch import fx, nn
 
 from isthmus.hub.provenance import class_of, where
 from isthmus.writers.torch.forward import DIM, PARTS
+from isthmus.writers.torch.graphed import graph_module
 from isthmus.writers.torch.names import component, unique
-from isthmus.writers.torch.recorder import NODE, VALUE, graph_module, new_graph
+from isthmus.writers.torch.recorder import NODE, VALUE, new_graph
 
 CLASS = "isthmus.class"
 """Attribute of a module that was made here: what its class was called in the source."""

@@ -20,12 +20,13 @@ from isthmus.types import Blocker, Note, Options, StoredWeight
 from isthmus.writers.torch.backend import Stored, TorchBackend
 from isthmus.writers.torch.dropouts import lost, restore
 from isthmus.writers.torch.forward import described
+from isthmus.writers.torch.graphed import graph_module
 from isthmus.writers.torch.layers import rules
 from isthmus.writers.torch.leaves import with_leaves
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.ops import LOWERINGS
 from isthmus.writers.torch.polish import polished
-from isthmus.writers.torch.recorder import NODE, VALUE, Recorder, graph_module
+from isthmus.writers.torch.recorder import NODE, VALUE, Recorder
 from isthmus.writers.torch.rooms import as_tensors, prepared
 from isthmus.writers.torch.state import completed, moved_weights
 from isthmus.writers.torch.tree import nested

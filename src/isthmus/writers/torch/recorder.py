@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 from torch.fx.proxy import Scope, TracerBase
 
+from isthmus.writers.torch.graphed import graph_module
 from isthmus.writers.torch.names import Paths
 
 VALUE = "isthmus.value"
@@ -207,15 +208,3 @@ def container(root: nn.Module, path: str) -> nn.Module:
         assert child is not None
         root = child
     return root
-
-
-def graph_module(root: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
-    """``graph`` as a module with everything that ``root`` holds: fx would take over only what the graph itself uses,
-    in modules of its own, and forget which buffers no state dict shows."""
-    made = fx.GraphModule(root, graph, class_name=name)
-    for table in ("_parameters", "_buffers", "_modules"):
-        own = getattr(made, table)
-        own.clear()
-        own.update(getattr(root, table))
-    made._non_persistent_buffers_set = set(root._non_persistent_buffers_set)
-    return made
