@@ -33,25 +33,23 @@ REFUSED = frozenset(" ".join(_REFUSED).split())
 NEVER_READ = frozenset(entry.op for entry in refused.table)
 """Operators that have a reason and no case."""
 
-ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        room: tuple(names.split())
-        for room, names in (
-            ("conv", "_FusedConv2D _FusedConv3D _FusedDepthwiseConv2dNative"),
-            ("norm", "_FusedBatchNormEx"),
-            ("counts", "QuantizeV2 Dequantize"),
-            ("logic", "Bitcast"),
-            ("random", "StatelessRandomGetAlg"),
-            ("moves", "IdentityN ParallelConcat"),
-            ("slices", "XlaDynamicSlice XlaDynamicUpdateSlice VariableShape"),
-            ("sources", "Assert Print DebugIdentity NoOp Placeholder BatchFunction RemoteCall"),
-            ("frames", "PartitionedCall StatefulPartitionedCall SymbolicGradient XlaCallModule"),
-            ("strings", "HashTableV2 MutableHashTableV2 LookupTable"),
-            ("control", "While StatelessWhile If StatelessIf Case StatelessCase"),
-            ("lists", "EmptyTensorList TensorList TensorArray"),
-            ("state", "Assign ReadVariableOp VarIsInitializedOp DestroyResourceOp Resource"),
-        )
-    }
+ELSEWHERE: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
+    (room, tuple(names.split()))
+    for room, names in (
+        ("conv", "_FusedConv2D _FusedConv3D _FusedDepthwiseConv2dNative"),
+        ("graphs", "_FusedBatchNormEx XlaDynamicSlice XlaDynamicUpdateSlice XlaCallModule IdentityN ParallelConcat"),
+        ("graphs", "DebugIdentity Assert Print BatchFunction RemoteCall SymbolicGradient PartitionedCall NoOp"),
+        ("counts", "QuantizeV2 Dequantize"),
+        ("logic", "Bitcast"),
+        ("random", "StatelessRandomGetAlg"),
+        ("scatter", "VariableShape"),
+        ("sources", "Placeholder"),
+        ("frames", "StatefulPartitionedCall"),
+        ("strings", "HashTableV2 MutableHashTableV2 LookupTable"),
+        ("control", "While StatelessWhile If StatelessIf Case StatelessCase"),
+        ("lists", "EmptyTensorList TensorList TensorArray"),
+        ("state", "Assign ReadVariableOp VarIsInitializedOp DestroyResourceOp Resource"),
+    )
 )
 """Operators that ``tf.raw_ops`` cannot call, or that need more than tensors: the file of tests that has them.
 
@@ -61,4 +59,4 @@ A name stands for all that begin with it.
 
 def room_that_tests(op: str) -> str | None:
     """The file of tests that has an operator that is no case here."""
-    return next((room for room, names in ELSEWHERE.items() if op.startswith(names)), None)
+    return next((room for room, names in ELSEWHERE if op.startswith(names)), None)
