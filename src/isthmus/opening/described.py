@@ -152,11 +152,14 @@ def _saved_model(folder: Path, asked: str | None) -> Description | None:
 
 
 def _undecided(meta: Any, choices: tuple[str, ...]) -> Description:
-    """A SavedModel whose signature is to be chosen: all its variables, and the operations of all its functions."""
-    held = {o.variable.name: o.variable for o in meta.object_graph_def.nodes if o.WhichOneof("kind") == "variable"}
-    weights = [(tf.as_dtype(v.dtype), tuple(dim.size for dim in v.shape.dim)) for v in held.values()]
-    functions = [f for f in meta.graph_def.library.function if "__inference__traced_" not in f.signature.name]
-    nodes = [node for function in functions for node in function.node_def if node.op != "NoOp"]
+    """A SavedModel whose signature is to be chosen: all that its functions read, and their operations."""
+    things = meta.object_graph_def.nodes
+    functions = meta.object_graph_def.concrete_functions.values()
+    read = {index for function in functions for index in function.bound_inputs}
+    held = [things[index].variable for index in sorted(read) if things[index].WhichOneof("kind") == "variable"]
+    weights = [(tf.as_dtype(v.dtype), tuple(dim.size for dim in v.shape.dim)) for v in held]
+    own = [f for f in meta.graph_def.library.function if "__inference__traced_" not in f.signature.name]
+    nodes = [node for function in own for node in function.node_def if node.op != "NoOp"]
     return Description(
         kind="saved_model",
         signature=Signature((), ()),
