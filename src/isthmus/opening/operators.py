@@ -24,6 +24,9 @@ _PLACES = frozenset(
 )
 """What operators call an input or attribute that names a file or a machine."""
 
+_OF_TEXT = frozenset({"RegexFullMatch", "RegexReplace", "StaticRegexFullMatch", "StaticRegexReplace"})
+"""Operators whose pattern is no path."""
+
 _STREAMS = ("output_stream", "debug_urls")
 _TABLES = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
 _RESTORING = frozenset({"Restore", "RestoreSlice", "RestoreV2"})
@@ -168,7 +171,7 @@ def _refuse(nodes: Iterable[Any], name: str) -> None:
 def touches_files(node: Any) -> bool:
     """Whether a NodeDef reads or writes files, or speaks to other machines."""
     definition = op_def_registry.get(node.op)
-    if definition is None:
+    if definition is None or node.op in _OF_TEXT:
         return False
     written = [text for key in _STREAMS if key in node.attr for text in (node.attr[key].s, *node.attr[key].list.s)]
     if any(b"://" in text for text in written):

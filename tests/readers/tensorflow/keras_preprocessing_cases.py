@@ -115,11 +115,11 @@ def _pictures() -> dict[str, LayerCase]:
             lambda x: layers.Pipeline([layers.Rescaling(1 / 255), layers.RandomFlip(), layers.CenterCrop(4, 4)])(x),
             (PICTURE,),
         ),
-        **{name: layer(name, PICTURE, **settings) for name, settings in _AT_REST.items()},
+        **{name: layer(name, PICTURE, **settings) for name, settings in AT_REST.items()},
     }
 
 
-_AT_REST: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+AT_REST: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "AugMix": {},
         "CutMix": {},

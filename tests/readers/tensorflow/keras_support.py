@@ -70,10 +70,18 @@ FROM_FILES: Mapping[str, Refusal] = MappingProxyType({"Lambda": _CODE, "Activati
 SAVED_ONLY = frozenset({"RandomShear", *(name for name in CASES if name.partition(",")[0] == "STFTSpectrogram")})
 """Cases whose ``.keras`` file Keras cannot load itself: a shear, and a window that is an array."""
 
+_CELLS = ("SimpleRNNCell", "LSTMCell", "GRUCell")
+
 EXPORTED: Mapping[str, str] = MappingProxyType(
-    {"Resizing, bytes": "Keras exports it as it computes in graphs: unrounded, and in float32"}
+    {
+        "Resizing, bytes": "Keras exports it as it computes in graphs: in float32",
+        **dict.fromkeys(_CELLS, "Keras cannot export a list within a list"),
+        **dict.fromkeys(
+            (*keras_preprocessing_cases.AT_REST, "Pipeline", "Solarization"), "Keras exports it as if it trained"
+        ),
+    }
 )
-"""Cases whose SavedModel is another model."""
+"""Cases whose SavedModel is another model, or cannot be made."""
 
 WITHOUT_CASE: Mapping[str, str] = MappingProxyType(
     {

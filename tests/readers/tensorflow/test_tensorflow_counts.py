@@ -34,6 +34,15 @@ def test_counts_of_rows(dtype, binary):
         agree(lambda x, w: raw.DenseBincount(input=x, size=size, weights=w), x, WEIGHTS)
 
 
+def test_weights_of_which_there_may_be_none():
+    none = np.zeros((0, 4), np.float32)
+
+    def counted(x, w):
+        return raw.DenseBincount(input=x, size=np.int32(6), weights=w)
+
+    agree(counted, NUMBERS, WEIGHTS, free={0: [0], 1: [0]}, more=[(NUMBERS, none), (NUMBERS[:1], WEIGHTS[:1])])
+
+
 def test_histograms():
     x = np.array([-1.0, 0.0, 1.5, 2.0, 5.0, 15.0], np.float32)
     agree(lambda x: tf.histogram_fixed_width(x, [0.0, 5.0], nbins=5), x)

@@ -34,13 +34,10 @@ def dense_bincount(op, c, x, length, weights, *, binary_output):
 def _counts(op, c, x, length, weights, dtype, rank):
     """One place more than is wanted takes what lies behind the last one."""
     x, length = op.Cast(x, to=_INT64), op.Reshape(int64(op, length), [-1])
-    weighted = weights is not None and _count(c.shape_or_none(2)) != 0
-    if weighted and _count(c.shape_or_none(2)) is None and not _alike(c.shape_or_none(0), c.shape_or_none(2)):
-        c.refuse("weights of which there may be none")
     if rank != 2:
         x = op.Reshape(x, [-1])
     x = op.Min(x, length)
-    ones = op.Reshape(weights, op.Shape(x)) if weighted else op.Expand(op.constant(1, dtype), op.Shape(x))
+    ones = _weights(op, c, x, weights, dtype)
     places = op.Add(length, 1)
     shape = op.Concat(size(op, x, 0), places, axis=0) if rank == 2 else places
     last = 1 if rank == 2 else 0
@@ -48,9 +45,17 @@ def _counts(op, c, x, length, weights, dtype, rank):
     return op.Slice(counted, [0], length, [last])
 
 
-def _alike(one, other):
-    """Whether two shapes are surely the same."""
-    return one is not None and one == other and None not in one
+def _weights(op, c, x, weights, dtype):
+    """What each number counts: one, where there are no weights at all."""
+    shape, one = op.Shape(x), op.constant(1, dtype)
+    count = 0 if weights is None else _count(c.shape_or_none(2))
+    if count == 0:
+        return op.Expand(one, shape)
+    if count is not None:
+        return op.Reshape(weights, shape)
+    given = op.Reshape(weights, [-1])
+    absent = op.Where(op.Equal(op.Size(given), 0), op.Size(x), 0)
+    return op.Reshape(op.Concat(given, op.Expand(one, op.Reshape(absent, [1])), axis=0), shape)
 
 
 def _count(shape):
