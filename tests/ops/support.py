@@ -81,10 +81,16 @@ def page(results: Mapping[str, Sequence[Result]], trips: Mapping[str, bool]) -> 
         cells = (f"{counts[f'{k} True']} / {counts[f'{k} True'] + counts[f'{k} False']}" for k in columns)
         lines.append(f"| {op} | {' | '.join(cells)} |")
     for writer in results:
-        lines += ["", f"## Limits of {TITLES[writer]}", "", "Refused by name, never computed otherwise:", ""]
+        lines += [
+            "",
+            f"## Limits of {TITLES[writer]}",
+            "",
+            "Refused by name, or *rounded*: off by the last bits.",
+            "",
+        ]
         reasons: dict[str, list[str]] = collections.defaultdict(list)
         for case, limit in limits(writer).items():
-            reasons[limit.reason].append(case)
+            reasons[f"*rounded*: {limit.reason}" if limit.rounding else limit.reason].append(case)
         lines += [f"* {reason} — {', '.join(sorted(cases))}" for reason, cases in sorted(reasons.items())]
     return "\n".join(lines) + "\n"
 
