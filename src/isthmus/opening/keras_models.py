@@ -229,6 +229,12 @@ def _own_variables(layer: Any) -> list[Any]:
     return [*layer._trainable_weights, *layer._non_trainable_weights]
 
 
+def _states(layer: Any) -> list[Any]:
+    """What a recurrent layer keeps from one call to the next, which Keras counts among no variables."""
+    states = getattr(layer, "states", None) if getattr(layer, "stateful", False) else None
+    return [state for state in tf.nest.flatten(states) if hasattr(state, "assign")]
+
+
 def _variable_name(variable: Any) -> str:
     return str(getattr(variable, "path", None) or variable.name).removesuffix(":0")
 
@@ -239,7 +245,7 @@ def _weights(model: Any) -> Mapping[int, Variable]:
     found: dict[int, Any] = {}
     names: dict[int, str] = {}
     for layer in _layers(model):
-        for variable in _own_variables(layer):
+        for variable in (*_own_variables(layer), *_states(layer)):
             handle = id(_tensor(variable).handle)
             if handle not in found:
                 own = _variable_name(variable)

@@ -153,6 +153,13 @@ def test_a_stateful_recurrent_layer_of_keras() -> None:
         held = found[f"{state.name}_next"]
 
 
+def test_states_of_keras_are_judged() -> None:
+    layer = keras.layers.LSTM(4, stateful=True)
+    conversion = isthmus.convert(keras.Sequential([keras.Input((5, 3), batch_size=2), layer]), to="onnx")
+    assert len(conversion.artifact.signature.inputs) == 3
+    assert conversion, conversion.verdict
+
+
 def test_a_table_that_changes_is_refused_by_name() -> None:
     class Net(tf.Module):
         def __init__(self) -> None:

@@ -140,7 +140,7 @@ def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
         if any(v.dtype != sequence.dtype for v in (*node.inputs[2:],) if v is not None):
             return "its states have another type than its input"
         if any(_spreads(v, sequence) for v in node.inputs[2:]):
-            return "one state begins all the sequences of a batch"
+            return "its states are of another number of sequences than its input"
         return _Match(sequence, found, None if lengths is None else lengths.value, not is_whole)
     return found if isinstance(found, str) else "it does not run over a sequence"
 
@@ -186,8 +186,9 @@ def _ends_with_longest(
 
 
 def _spreads(state: ir.Value | None, sequence: ir.Value) -> bool:
-    """Whether a state is one row for a batch that may have more."""
-    return (dims(state) or (None,))[0] == 1 and (dims(sequence) or (None, None))[1] != 1
+    """Whether a state is of a fixed number of sequences, and the batch may be another one: TensorFlow broadcasts."""
+    own, batch = (dims(state) or (None,))[0], (dims(sequence) or (None, None))[1]
+    return isinstance(own, int) and own != batch
 
 
 class _Weights:
