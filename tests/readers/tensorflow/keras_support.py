@@ -98,6 +98,18 @@ WITHOUT_CASE: Mapping[str, str] = MappingProxyType(
 """Classes that are no case, and why."""
 
 
+_FACTS = (
+    "* In PyTorch a layer has the path of Keras', and as many numbers are trained. `nn.LSTM` and `nn.RNN` have two",
+    "  biases where Keras has one: the second, `bias_hh_l0`, is zeros that do not train.",
+    "* Layers that are frozen in Keras (`trainable = False`) are frozen in PyTorch.",
+    "* A SavedModel is what Keras exported: `model.export()` writes layers that are random in training as if it",
+    "  trained them. Convert the model itself or its `.keras` file to have them at inference.",
+    "* Images of whole numbers that a preprocessing layer resizes stay whole numbers, as they do when Keras is",
+    "  called eagerly; `model.predict()` and `model.export()` give floats.",
+)
+"""What else a user should know."""
+
+
 def class_of(case: str) -> str:
     """The layer class of a case."""
     return case.partition(",")[0]
@@ -127,6 +139,8 @@ def page() -> str:
             f"{title}: live, from a `.keras` file and from a SavedModel.",
             "The tests convert every configuration, and compare it with Keras, called eagerly, at several sizes;",
             "`python tests/readers/tensorflow/keras_support.py` writes this page from their cases.",
+            "",
+            *_FACTS,
             "",
             "| layer | configurations | ONNX | PyTorch | refused |",
             "|---|---|---|---|---|",
