@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.errors import InvalidModel
+from isthmus.types import Note
 
 STATE = "isthmus.state"
 """Key of a hub's extras, and of an ONNX model's metadata."""
@@ -107,6 +108,14 @@ def written(state: State) -> tuple[str, tuple[str, ...]]:
     }
     parts = {name: part for name, part in parts.items() if part}
     return (json.dumps(parts, separators=(",", ":")) if parts else ""), tuple(left_out)
+
+
+def left_out(keys: Sequence[str]) -> Iterator[Note]:
+    """What to tell of the keys that :func:`written` found too large."""
+    if keys:
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        text = f"{shown}: no operator reads them, and the file keeps {LARGEST >> 20} MB of such weights at most"
+        yield Note("state", text)
 
 
 def read(text: str) -> State:

@@ -65,7 +65,8 @@ class Opened:
     ``tracing`` is open while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps
     nodes of the graph's functions, as ``function/node``, to the weights of another source that they hold.
     ``returned`` is what ``call`` gives, of specs, where that is known beforehand. ``layers`` lists the classes of the
-    layers, where the source has any. ``producer`` wrote the file.
+    layers, where the source has any. ``producer`` wrote the file. ``scopes`` tells the modules whose operations stand
+    in them; where the source came from PyTorch, ``classes`` has theirs, and ``state`` what was beside the graph.
     """
 
     name: str
@@ -83,6 +84,9 @@ class Opened:
     layers: Callable[[], list[str]] | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
     producer: str = ""
+    scopes: Scopes = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    state: str = ""
     keeps: tuple[Any, ...] = ()
 
     def traced(self) -> tuple[Any, Scopes]:

@@ -29,13 +29,17 @@ class Record:
     """Names of inputs and outputs in the order of that model, and its weights by name.
 
     ``keywords`` holds the inputs that a signature takes under another name, for TensorFlow cannot tell theirs from
-    others'.
+    others'. ``scopes`` tells which module's operations stand in which scope, ``classes`` what each module is, and
+    ``state`` as JSON what a PyTorch model has beside its graph.
     """
 
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     keywords: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, Stored] = field(default_factory=dict)
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    state: str = ""
 
 
 def record_of(folder: Path) -> Record:
@@ -47,6 +51,9 @@ def record_of(folder: Path) -> Record:
             tuple(str(name) for name in found.get("outputs", ())),
             {str(name): str(word) for name, word in found.get("keywords", {}).items()},
             {str(name): _stored(entry) for name, entry in found.get("weights", {}).items()},
+            {str(scope): str(module) for scope, module in found.get("scopes", {}).items()},
+            {str(module): str(kind) for module, kind in found.get("classes", {}).items()},
+            str(found.get("state", "")),
         )
     except FileNotFoundError:
         return Record()

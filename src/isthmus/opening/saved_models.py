@@ -128,6 +128,9 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
         places=tuple(order),
         weights=lambda found: _recorded(weights_of(found, model), model, record),
         constants={node: weight for weight, stored in record.weights.items() for node in stored.nodes},
+        scopes=record.scopes,
+        classes=record.classes,
+        state=record.state,
         keeps=(model,),
     )
 

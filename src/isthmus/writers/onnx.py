@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from isthmus.hub.model import ONNX, Hub, op_name
 from isthmus.hub.opset import lowest_equivalent_opset, lowest_version, to_opset
 from isthmus.hub.provenance import where
 from isthmus.hub.schema import ML, schema_of
-from isthmus.hub.state import LARGEST, STATE, state_of, written
+from isthmus.hub.state import STATE, left_out, state_of, written
 from isthmus.passes.base import run
 from isthmus.passes.newer import ExpandNewer
 from isthmus.passes.pipelines import for_onnx, simplify
 from isthmus.passes.widen import without_kernel
-from isthmus.types import Blocker, Note, Options, TensorSpec
+from isthmus.types import Blocker, Options, TensorSpec
 from isthmus.writers.onnx_file import write_file
 
 EXTERNAL_FROM = 1_500_000_000
@@ -67,10 +66,10 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
         _METADATA_IR, onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid(ONNX, version)])
     )
     model.producer_name, model.producer_version = "isthmus", __version__
-    text, left_out = written(state_of(hub.extras))
+    text, too_large = written(state_of(hub.extras))
     if text:
         model.metadata_props[STATE] = text
-    hub = hub.with_(notes=(*hub.notes, *_left_out(left_out)))
+    hub = hub.with_(notes=(*hub.notes, *left_out(too_large)))
     if path is not None:
         write_file(model, path, external_from=EXTERNAL_FROM)
     return Written(hub, model)
@@ -108,13 +107,6 @@ def _blockers(hub: Hub, options: Options) -> list[Blocker]:
 def _opset(hub: Hub, options: Options) -> int:
     """The version that is written: the one pinned, or the lowest that says the same."""
     return lowest_equivalent_opset(hub.model) if options.opset is None else options.opset
-
-
-def _left_out(keys: Sequence[str]) -> Iterator[Note]:
-    if keys:
-        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-        text = f"{shown}: no operator reads them, and the file keeps {LARGEST >> 20} MB of such weights at most"
-        yield Note("state", text)
 
 
 def _known(node: ir.Node) -> bool:

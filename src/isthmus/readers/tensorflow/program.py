@@ -46,5 +46,9 @@ class Program:
     modules: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     """Nodes of the graph's functions, as ``function/node``, that hold a weight: its name."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """The classes of modules, by their paths, where the source came from PyTorch."""
+    state: str = ""
+    """What a PyTorch model had beside its graph, as ``hub.state`` writes it, where the source came from one."""
     keeps: tuple[Any, ...] = ()
     """What must stay alive while the graph is read."""

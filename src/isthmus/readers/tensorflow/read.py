@@ -15,6 +15,7 @@ from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import signature_of
 from isthmus.hub.model import Hub
 from isthmus.hub.state import PLACE, STATE, State
+from isthmus.hub.state import read as read_state
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
 from isthmus.passes.recover.every import recoveries
@@ -45,6 +46,7 @@ def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Hub
 def read_program(program: Program) -> Hub:
     """The hub of an opened program. Raises errors.Unsupported with everything that stands in the way."""
     _refuse_ports(program)
+    state = read_state(program.state) if program.state else State()
     op = Builder()
     reader = GraphReader(op, TABLE, read_part, modules=lambda scope: module_of(scope, program.modules))
     given: dict[str, Bound] = {port.tensor.name: _input(op, port) for port in program.inputs}
@@ -65,8 +67,10 @@ def read_program(program: Program) -> Hub:
         source_kind=program.kind,
         road=program.road,
         notes=(*program.notes, *reader.notes),
-        extras={STATE: State()},  # every weight is marked as one
+        extras={STATE: state},  # every weight is marked as one
     )
+    for node in hub.graph.all_nodes():
+        provenance.stamp(node, cls=program.classes.get(provenance.where(node).module, ""))
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
     hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
     give_momenta(hub.model)

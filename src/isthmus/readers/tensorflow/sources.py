@@ -44,6 +44,7 @@ def _of_function(opened: Opened) -> Program:
     outputs = opened.outputs(_returned(concrete))
     if not outputs:
         raise UsageError(f"{opened.name} returns nothing")
+    learned = learned_scopes(graph, {k: v for k, v in captures.items() if isinstance(v, Variable)})
     return Program(
         graph=graph,
         inputs=tuple(Port(i.name, free[place], i.dims) for i, place in zip(opened.inputs, places, strict=True)),
@@ -53,8 +54,10 @@ def _of_function(opened: Opened) -> Program:
         kind=opened.kind,
         road=opened.road,
         notes=opened.notes,
-        modules=scopes or learned_scopes(graph, {k: v for k, v in captures.items() if isinstance(v, Variable)}),
+        modules=scopes or opened.scopes or learned,
+        classes=opened.classes,
         constants=opened.constants,
+        state=opened.state,
         keeps=(concrete, opened),
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import tensorflow as tf
 
+from isthmus.hub.provenance import where
 from isthmus.lower.walk import Refusal
 from isthmus.writers.tensorflow.narrow import from_bits, is_narrow
 
@@ -78,7 +79,7 @@ class TensorFlowBackend:
             yield
 
     def scope(self, node: ir.Node) -> AbstractContextManager[Any]:
-        return self._scope(scope_name(node.name or node.op_type))
+        return self._scope(_scope_of(node))
 
 
 def tensor_of(tensor: ir.TensorProtocol, name: str | None = None) -> tf.Tensor:
@@ -108,6 +109,18 @@ def _require_type(value: ir.Value) -> None:
         dtype_of(value.const_value.dtype)
     except TypeError as error:
         raise Refusal(str(error), "") from error
+
+
+def module_scope(module: str) -> str:
+    """The scope of a module's operations: ``layers.0.conv`` is ``layers/0/conv``."""
+    return scope_name(module.replace(".", "/"))
+
+
+def _scope_of(node: ir.Node) -> str:
+    """The node's name within its module's scope, counted from the root; where it is not there by itself already."""
+    own, module = scope_name(node.name or node.op_type), where(node).module
+    scope = module_scope(module) if module else ""
+    return f"{scope}/{own}/" if scope and not own.startswith(f"{scope}/") else own
 
 
 def scope_name(name: str) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from isthmus.errors import Unsupported, UsageError
 from isthmus.hub.model import Hub
+from isthmus.hub.state import left_out, state_of, written
 from isthmus.lower.contract import LoweringTable
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_tensorflow
@@ -79,7 +80,8 @@ class Recorded(tf.Module):
             for value, role in roles.items()
             if role != "constant" or value in spilled
         }
-        self._hub = hub.with_(notes=(*hub.notes, *_notes(self.arguments, spilled)))
+        _, too_large = written(state_of(hub.extras))
+        self._hub = hub.with_(notes=(*hub.notes, *_notes(self.arguments, spilled), *left_out(too_large)))
         self.traces: Mapping[str, Trace] = MappingProxyType(
             {name: Trace(hub.graph, table, weights(self.parameters)) for name, table in tables.items()}
         )

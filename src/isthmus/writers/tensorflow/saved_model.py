@@ -15,8 +15,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
+from isthmus.hub.provenance import class_of, where
+from isthmus.hub.state import state_of, written
 from isthmus.passes.edit import PERM, SHAPE
 from isthmus.types import Options
+from isthmus.writers.tensorflow.backend import module_scope
 from isthmus.writers.tensorflow.record import SERVING, TRAINING, Recorded, record
 from isthmus.writers.tensorflow.rewrite import name_functions, name_inputs
 from isthmus.writers.tensorflow.splice import name_constants, write_proto
@@ -49,8 +52,9 @@ def save(module: Recorded, path: Path) -> None:
 
     ``serving_default`` takes the source's names; ``training`` is there where the model was recorded to be trained.
     What is loaded may also be called: ``loaded(*inputs)``, ``loaded(*inputs, training=True)``; variables are under
-    ``parameters`` by the source's names. ``assets.extra/isthmus.json`` holds the names, in order, and for each
-    weight the node or variable it became and the permutation that it is stored in.
+    ``parameters`` by the source's names. ``assets.extra/isthmus.json`` holds the names, in order, for each weight
+    the node or variable it became and the permutation that it is stored in, the modules by their scopes, and what a
+    PyTorch source has beside its graph.
     """
     root = _root(module)
     signatures = {name: trace.function for name, trace in module.traces.items()}
@@ -123,12 +127,17 @@ def _record(module: Recorded, constants: Mapping[str, Mapping[str, ir.Value]]) -
             "variable": f"parameters/{name}",
             "trainable": bool(variable.trainable),
         }
+    state, _ = written(state_of(module.hub.extras))
+    modules = {path: class_of(node) for node in graph.all_nodes() if (path := where(node).module)}
     return {
         "format": 1,
         "inputs": [str(v.name) for v in graph.inputs],
         "outputs": [str(v.name) for v in graph.outputs],
         "keywords": dict(module.arguments.clashes),
         "weights": weights,
+        "scopes": {module_scope(path): path for path in modules},
+        "classes": {path: kind for path, kind in modules.items() if kind},
+        **({"state": state} if state else {}),
     }
 
 
