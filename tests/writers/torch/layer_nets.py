@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,81 @@ class Bilinear(nn.Module):
         return self.mix(x, x * 2)
 
 
+class Tables(nn.Module):
+    """Lists and dictionaries of parameters, more than nine of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes = nn.ParameterDict({"scale": torch.randn(6), "shift": torch.randn(6)})
+        self.steps = nn.ParameterList([torch.randn(6) for _ in range(11)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            x = x * step
+        return x * self.shapes["scale"] + self.shapes["shift"]
+
+
+class Cells(nn.Module):
+    """One step of each recurrent cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTMCell(6, 5)
+        self.gru = nn.GRUCell(5, 4)
+        self.rnn = nn.RNNCell(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rnn(self.gru(self.lstm(x)[0]))
+
+
+class Narrow(nn.Module):
+    """Parameters of another type, one without axes; buffers of integers and booleans, an empty one."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6)).to(dtype)
+        self.gain = nn.Parameter(torch.tensor(0.5, dtype=dtype))
+        self.register_buffer("mask", torch.tensor([True, False] * 3))
+        self.register_buffer("count", torch.tensor(3, dtype=torch.int32))
+        self.register_buffer("empty", torch.zeros(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.body(x.to(self.gain.dtype)) * self.gain * self.mask).float()
+
+
+class Nested(nn.Module):
+    """Lists of lists of sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks = [[nn.Sequential(nn.Linear(6, 6), nn.ReLU()) for _ in range(2)] for _ in range(2)]
+        self.stages = nn.ModuleList(nn.ModuleList(stage) for stage in blocks)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        for stage in self.stages:
+            for block in stage:
+                x = x + block(x)
+        return {"last": [x], "both": (x, x * 2)}
+
+
+class Parametrized(nn.Module):
+    """Weights that are computed of others."""
+
+    def __init__(self, parametrize: Callable[..., nn.Module]) -> None:
+        super().__init__()
+        self.first = parametrize(nn.Linear(6, 5))
+        self.second = parametrize(nn.Conv1d(1, 2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x)[:, None])
+
+
+def lazy() -> nn.Module:
+    net = nn.Sequential(nn.LazyLinear(5), nn.LazyBatchNorm1d(momentum=None), nn.ReLU())
+    net(torch.randn(3, 6))
+    return net
+
+
 def encoder(**options: Any) -> nn.Module:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, **options)
     return Chain(encoder=nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False))
@@ -247,6 +323,19 @@ NETS: Mapping[str, LayerNet] = {
     "shared": LayerNet(Shared, vectors()),
     "buffers": LayerNet(Buffers, vectors()),
     "clash": LayerNet(Clash, vectors()),
+    "tables": LayerNet(Tables, vectors()),
+    "bag": LayerNet(lambda: Chain(a=nn.EmbeddingBag(11, 6, mode="mean"), b=nn.Linear(6, 2)), tokens(), ({0: "n"},)),
+    "projected": LayerNet(
+        lambda: Chain(a=nn.LSTM(8, 5, 2, batch_first=True, proj_size=3, bidirectional=True), b=nn.Linear(6, 2)),
+        sequences(),
+    ),
+    "cells": LayerNet(Cells, vectors()),
+    "bfloat16": LayerNet(lambda: Narrow(torch.bfloat16), vectors()),
+    "float16": LayerNet(lambda: Narrow(torch.float16), vectors()),
+    "nested": LayerNet(Nested, vectors()),
+    "weight_norm": LayerNet(lambda: Parametrized(parametrizations.weight_norm), vectors()),
+    "spectral_norm": LayerNet(lambda: Parametrized(parametrizations.spectral_norm), vectors()),
+    "lazy": LayerNet(lazy, vectors()),
     "residual": LayerNet(Residual, image(3, 16, 16)),
     "lists": LayerNet(Lists, vectors()),
     "activations": LayerNet(

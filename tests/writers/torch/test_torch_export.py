@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,7 +13,7 @@ torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
 from isthmus.readers.onnx import read_onnx  # noqa: E402
-from isthmus.writers.torch.export import exported  # noqa: E402
+from isthmus.writers.torch.export import exported, write_program  # noqa: E402
 from isthmus.writers.torch.record import Recorded, record  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -24,6 +28,40 @@ pooled (float[batch, 2, height, width] x) => (float[batch, 3, h, w] y) <float[3,
    y = Softmax <axis = 1> (s)
 }
 """
+
+
+TEXT = """
+<ir_version: 10, opset_import: ["" : 20]>
+words (int64[batch, time] tokens, float[batch, 4] speaker) => (float[batch, time, 4] y)
+<float[9, 4] table>
+{
+   e = Gather (table, tokens)
+   one = Constant <value_ints = [1]> ()
+   s = Unsqueeze (speaker, one)
+   y = Add (e, s)
+}
+"""
+ALONE = """
+import sys, torch
+program = torch.export.load("words.pt2")
+assert not any(name.partition(".")[0] in ("isthmus", "onnx_ir", "onnx") for name in sys.modules)
+print(*program.graph_signature.user_inputs, *program.state_dict, *sorted(map(str, program.range_constraints)))
+for n, t in ((2, 5), (7, 3)):
+    assert program.module()(torch.ones(n, t, dtype=torch.int64), torch.ones(n, 4)).shape == (n, t, 4)
+"""
+
+
+def test_a_program_has_the_names_of_its_source_and_needs_torch_alone(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(TEXT)
+    del model.graph.initializer[:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(torch.randn(9, 4).numpy(), "table"))
+    write_program(read_onnx(model), tmp_path / "words.pt2")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=240
+    )
+    first, second, *rest = done.stdout.split()
+    assert (first, second) == ("tokens", "speaker")
+    assert rest[0].startswith("table") and len(rest) == 3, "one weight, two free dimensions"
 
 
 def test_an_image_may_shrink_to_one_pixel_and_may_not() -> None:

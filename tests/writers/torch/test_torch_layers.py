@@ -49,6 +49,8 @@ def test_everything_comes_back(name: str, tmp_path: Path) -> None:
     made = recorded.module
     before, after = net.state_dict(), made.state_dict()
     assert set(before) == set(after)
+    names = [[key for key, _ in module.named_parameters()] for module in (net, made)]
+    assert names[0] == names[1], "optimizers count their parameters"
     for key, tensor in before.items():
         assert tensor.dtype == after[key].dtype and torch.equal(tensor, after[key]), key
     assert {path for path, _ in net.named_modules(remove_duplicate=False)} == {

@@ -44,6 +44,8 @@ class TorchBackend:
         self.recorder = recorder
         self.state = state or State()
         """What the source's state dict has besides the weights of the graph."""
+        self.order = tuple(str(name) for name in weights or ())
+        """The names of the source's initializers, in its order."""
         self.stored: dict[str, Stored] = {}
         """Names of the source's initializers → where and how their tensors are in the module."""
         self.placed: set[ir.Value] = set()
@@ -102,7 +104,10 @@ class TorchBackend:
                 proxy = proxy.reshape(tuple(tensor.shape))
             return proxy if held.perm is None else proxy.permute(tuple(int(i) for i in np.argsort(held.perm)))
         role = self.role(value)
-        path = recorder.paths.choose(place_of(value) or "value")
+        place = place_of(value) or "value"
+        if role == "constant" and "/" in place:  # it is called as the node that made it, and belongs to its users
+            place = place.rpartition("/")[2].replace(".", "_") or "constant"
+        path = recorder.paths.choose(place)
         put_tensor(recorder.root, path, tensor, role=role)
         self.note(value, path)
         return recorder.attribute(path)

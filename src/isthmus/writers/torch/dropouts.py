@@ -1,4 +1,4 @@
-"""Dropout, which an inference graph does not show: as the source's module tree tells of it."""
+"""What an inference graph does not show of training, dropout above all: as the source's module tree tells of it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _KINDS: Mapping[str, type[nn.Module]] = MappingProxyType(
 )
 
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
 def _read(told: str) -> tuple[str, float]:
     """The class and the share of what is dropped; 0 where none is told."""
     found = _TOLD.fullmatch(told)
@@ -34,9 +37,12 @@ def silent(told: str) -> nn.Module:
 
 
 def restore(root: nn.Module, modules: Mapping[str, str]) -> None:
-    """Give recurrent layers and attention the dropout of the source's: they compute the same until they train."""
+    """Give layers what only training shows: the dropout of recurrent ones and of attention, and the momentum that
+    batch norms lack which average over all batches."""
     held = dict(root.named_modules(remove_duplicate=False))
     for path, told in modules.items():
+        if told.endswith("(momentum=None)") and isinstance(held.get(_place(path)), _BATCH_NORMS):
+            held[_place(path)].momentum = None
         share = _read(told)[1]
         layer = held.get(_place(path)) if share else None
         if isinstance(layer, nn.MultiheadAttention) or (isinstance(layer, nn.RNNBase) and layer.num_layers > 1):

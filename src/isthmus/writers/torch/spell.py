@@ -128,6 +128,7 @@ def spell(node: fx.Node, name: Name, module: Callable[[str], str]) -> str:
     named = _NAMED.get(written.removeprefix("torch."), ()) if written.startswith("torch.") else ()
     if 1 < len(args) <= 1 + len(named):
         told = {**dict(zip(named, args[1:], strict=False)), **told}
+        told = {k: v for k, v in told.items() if k != "keepdim" or v is not False}
         args = args[:1]
     return f"{written}({_arguments(args, told, name)})"
 

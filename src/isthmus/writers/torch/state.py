@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 import torch
@@ -38,6 +38,7 @@ def completed(root: nn.Module, backend: TorchBackend) -> nn.Module:
         if isinstance(tensor, nn.Parameter):
             tensor.requires_grad_(False)
     _add_silent(root, state.modules)
+    _order_tensors(root, [*(paths[name] for name in backend.order if name in paths), *state.kept])
     _order(root, "", {path: i for i, path in enumerate(state.modules)})
     return root
 
@@ -57,6 +58,19 @@ def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
 
 def _is_open(owner: nn.Module) -> bool:
     return isinstance(owner, fx.GraphModule | nn.ModuleList | nn.ModuleDict) or type(owner) is nn.Module
+
+
+def _order_tensors(root: nn.Module, keys: Sequence[str]) -> None:
+    """Parameters and buffers in the order in which the source has them; optimizers count on it."""
+    places = {key: i for i, key in enumerate(keys)}
+    for path, module in root.named_modules():
+        if type(module) in LAYERS:
+            continue
+        prefix = f"{path}." if path else ""
+        for table in (module._parameters, module._buffers):
+            ordered = sorted(table.items(), key=lambda item: places.get(f"{prefix}{item[0]}", len(places)))
+            table.clear()
+            table.update(ordered)
 
 
 def _order(module: nn.Module, prefix: str, places: Mapping[str, int]) -> None:

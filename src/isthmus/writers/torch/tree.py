@@ -99,7 +99,8 @@ def _nest_group(module: fx.GraphModule, tree: Tree, name: str, nodes: Sequence[f
     steps = tuple(name.split("."))
     for child, inner in _groups(module, tree, depth + 1, steps).items():
         _nest_group(module, tree, f"{name}.{child}", inner, at, depth + 1)
-    if not join_calls(module, tree, name, path, depth) and not list_children(module, name, tree.modules.get(path)):
+    told = tree.modules.get(path, "ModuleList")  # numbers that are no sequence are a list, where the source is silent
+    if not join_calls(module, tree, name, path, depth) and not list_children(module, name, told):
         left = _groups(module, tree, depth, steps[:-1]).get(steps[-1], [])
         if may_move(module, name, left):
             moved(module, name, left, tree, tree.class_of(path, left, depth))
