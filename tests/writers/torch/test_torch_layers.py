@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,14 @@ pytestmark = pytest.mark.torch
 OPTIONS = Options(verify=False)
 
 
+@pytest.fixture(scope="module")
+def there_and_back(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[nn.Module, Recorded]]:
+    """A net by its name, and what comes back of it through a file; made once."""
+    folder = tmp_path_factory.mktemp("files")
+    return functools.cache(lambda name: net_and_return(name, folder))
+
+
 def net_and_return(name: str, folder: Path) -> tuple[nn.Module, Recorded]:
-    """The net, and what comes back of it through a file."""
     torch.manual_seed(0)
     case = NETS[name]
     net = case.make().eval()
@@ -44,8 +52,8 @@ def outputs(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.T
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_everything_comes_back(name: str, tmp_path: Path) -> None:
-    net, recorded = net_and_return(name, tmp_path)
+def test_everything_comes_back(name: str, there_and_back: Callable[[str], tuple[nn.Module, Recorded]]) -> None:
+    net, recorded = there_and_back(name)
     made = recorded.module
     before, after = net.state_dict(), made.state_dict()
     assert set(before) == set(after)
@@ -70,8 +78,10 @@ def test_everything_comes_back(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_source_has_the_same_state(name: str, tmp_path: Path) -> None:
-    net, recorded = net_and_return(name, tmp_path)
+def test_the_source_has_the_same_state(
+    name: str, there_and_back: Callable[[str], tuple[nn.Module, Recorded]], tmp_path: Path
+) -> None:
+    net, recorded = there_and_back(name)
     text, constants = source(recorded)
     path = tmp_path / "printed.py"
     path.write_text(text)
