@@ -62,13 +62,15 @@ TO_PYTORCH: Mapping[str, Refusal] = MappingProxyType(
 )
 """Cases that ONNX has and PyTorch cannot have."""
 
-_CODE = Refusal("Lambda", "Python code in a file; `--trust-pickle` allows it")
-
-FROM_FILES: Mapping[str, Refusal] = MappingProxyType({"Lambda": _CODE, "Activation, threshold": _CODE})
+FROM_FILES: Mapping[str, Refusal] = MappingProxyType(
+    {"Lambda": Refusal("Lambda", "Python code in a file; `--trust-pickle` allows it")}
+)
 """Cases that are refused as ``.keras`` files."""
 
-SAVED_ONLY = frozenset({"RandomShear", *(name for name in CASES if name.partition(",")[0] == "STFTSpectrogram")})
-"""Cases whose ``.keras`` file Keras cannot load itself: a shear, and a window that is an array."""
+SAVED_ONLY = frozenset(
+    {"RandomShear", "Activation, threshold", *(name for name in CASES if name.startswith("STFTSpectrogram"))}
+)
+"""Cases whose ``.keras`` file Keras itself cannot load: a shear, a lambda, and a window that is an array."""
 
 _CELLS = ("SimpleRNNCell", "LSTMCell", "GRUCell")
 
