@@ -7,7 +7,7 @@ import re
 import onnx_ir as ir
 
 from isthmus.hub.model import LAYER, ONNX, Hub
-from isthmus.hub.provenance import where
+from isthmus.hub.provenance import MODULE, where
 from isthmus.hub.state import PLACE, key_of, place_of
 from isthmus.passes.base import HubPass, PassResult, Reasons
 
@@ -71,4 +71,7 @@ class PlaceWeights(HubPass):
 def _title(node: ir.Node, bias: ir.Value | None) -> str:
     """The module that a layer is: where its bias is, or where its node is."""
     named = key_of(bias) if bias is not None and not is_computed(bias) else ""
-    return named.removesuffix(".bias") if named.endswith(".bias") else where(node).module.replace("/", ".")
+    if named.endswith(".bias"):
+        return named.removesuffix(".bias")
+    place = node.metadata_props.get(MODULE, "") if node.domain == LAYER else where(node).module  # its name is ours
+    return place.replace("/", ".")

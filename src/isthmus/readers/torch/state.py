@@ -62,11 +62,13 @@ def _modules(source: Any) -> dict[str, str]:
 
 
 def _told(part: Any) -> str:
-    """The class of a module; of dropout what an inference graph does not show."""
+    """The class of a module; of dropout and of averages what an inference graph does not show."""
     name = str(getattr(part, "original_name", type(part).__name__))
     nn = torch.nn
     if isinstance(part, nn.modules.dropout._DropoutNd) and name == type(part).__name__:
         return f"{name}(p={float(part.p)!r})"
     if type(part) in (nn.LSTM, nn.GRU, nn.RNN, nn.MultiheadAttention) and part.dropout:
         return f"{name}(dropout={float(part.dropout)!r})"
+    if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.momentum is None:
+        return f"{name}(momentum=None)"
     return name
