@@ -23,6 +23,8 @@ import isthmus
 from isthmus.types import Verdict
 
 KINDS = ("saved_model", "onnx", "torch", "python")
+TENSORFLOW = ("savedmodel", "keras-h5")
+"""Formats of TensorFlow and Keras, which go to ONNX and PyTorch."""
 _SUFFIXES = {"saved_model": "", "onnx": ".onnx", **SUFFIXES}
 
 
@@ -36,13 +38,14 @@ def carried(entry: Mapping[str, Any], path: Path, kind: str, folder: Path) -> tu
     conversion = isthmus.convert(source, target, inputs=inputs, dynamic_shapes=shapes)
     if not conversion:
         return conversion.verdict, ""
-    if kind in SUFFIXES:
+    if kind in SUFFIXES and entry["format"] not in TENSORFLOW:
         seen = alone(entry, source, target, conversion)
         if inputs is not None:
             seen += f"; {there_and_back(source, inputs, shapes, folder)}"
         return conversion.verdict, seen
     for case in range(len(entry["cases"])):
-        feeds = make_inputs(entry, case)
+        names = [spec.name for spec in conversion.artifact.signature.inputs]
+        feeds = dict(zip(names, make_inputs(entry, case).values(), strict=True))
         verdict = isthmus.verify(source, target, inputs=feeds, options=isthmus.Options(samples=1))
         if not verdict:
             return verdict, ""
@@ -51,7 +54,7 @@ def carried(entry: Mapping[str, Any], path: Path, kind: str, folder: Path) -> tu
 
 def _source(entry: Mapping[str, Any], path: Path) -> tuple[Any, Any, Any]:
     """The source, its example inputs and its free axes."""
-    if entry["format"] == "onnx":
+    if entry["format"] == "onnx" or entry["format"] in TENSORFLOW:
         return path, None, None
     from corpus_nets import build
 
@@ -75,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for entry in models(arguments.only):
         path = fetch(entry, arguments.corpus)
         for kind in arguments.to:
+            if kind == "saved_model" and entry["format"] in TENSORFLOW:
+                continue
             total += 1
             started = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:

@@ -26,8 +26,9 @@ import isthmus
 
 KINDS = ("onnx", "torch", "python")
 _QUIET = isthmus.Options(verify=False)
-_FAR = 2e-4
-"""The most that an output may lie apart, as a share of the largest: hundreds of layers of float32."""
+_FAR = 1e-3
+"""The most that an output may lie apart, as a share of the largest: random layers by the hundred make more of each
+rounding than trained ones do, and a mistake in any of them is far larger."""
 
 Run = Callable[[np.ndarray], np.ndarray]
 
