@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,14 @@ def counted(op: Builder, length: Any) -> ir.Value:
 def filled(op: Builder, number: Any, dtype: ir.DataType, shape: Any) -> ir.Value:
     """A tensor of one number."""
     return op.Expand(op.constant(np.asarray(number), dtype), shape)
+
+
+def through_float(op: Builder, x: ir.Value, moved: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """``moved(x)``, an operator that only moves elements and does not take bfloat16."""
+    if x.dtype != ir.DataType.BFLOAT16:
+        return moved(x)
+    found: ir.Value = op.Cast(moved(op.Cast(x, to=ir.DataType.FLOAT)), to=ir.DataType.BFLOAT16)
+    return found
 
 
 def entry(op: Builder, numbers: Any, index: int) -> Any:

@@ -21,6 +21,7 @@ from isthmus.readers.tensorflow.ops._sizes import (
     size,
     strides,
     tensor_of,
+    through_float,
 )
 
 table = Reads()
@@ -135,7 +136,8 @@ def reverse_sequence(op, c, x, lengths, *, seq_dim: int, batch_dim: int):
     leading = [positive(batch_dim, rank), positive(seq_dim, rank)]
     perm = leading + [axis for axis in range(rank) if axis not in leading]
     moved = x if perm == list(range(rank)) else op.Transpose(x, perm=perm)
-    turned = op.ReverseSequence(moved, int64(op, lengths), batch_axis=0, time_axis=1)
+    lengths = int64(op, lengths)
+    turned = through_float(op, moved, lambda y: op.ReverseSequence(y, lengths, batch_axis=0, time_axis=1))
     return turned if moved is x else op.Transpose(turned, perm=np.argsort(perm))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import Host, Reads, Static
-from isthmus.readers.tensorflow.ops._sizes import INT64, counted, int64, positive, size, vector
+from isthmus.readers.tensorflow.ops._sizes import INT64, counted, int64, positive, size, through_float, vector
 
 table = Reads()
 read = table.read
@@ -73,7 +73,8 @@ def list_diff(op, c, x, y):
     found = op.ReduceSum(op.Cast(same, to=INT64), [1], keepdims=False)
     missing = op.Equal(found, np.int64(0))
     places = op.Compress(counted(op, size(op, x, 0)), missing, axis=0)
-    return op.Compress(x, missing, axis=0), op.Cast(places, to=c.output_dtype(1))
+    kept = through_float(op, x, lambda y: op.Compress(y, missing, axis=0))
+    return kept, op.Cast(places, to=c.output_dtype(1))
 
 
 @read("LowerBound")

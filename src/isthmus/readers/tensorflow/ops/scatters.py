@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from isthmus.readers.tensorflow.contract import Host, Reads
 from isthmus.readers.tensorflow.ops._scattering import scattered
-from isthmus.readers.tensorflow.ops._sizes import counted, filled, int64, rows, size
+from isthmus.readers.tensorflow.ops._sizes import counted, filled, int64, rows, size, through_float
 
 table = Reads()
 read = table.read
@@ -65,7 +67,12 @@ def dynamic_stitch(op, c, indices, data):
 def dynamic_partition(op, c, data, partitions, *, num_partitions: int):
     parts = rows(op, c, data, 0, c.rank(1))
     labels = op.Reshape(partitions, [-1])
-    return tuple(op.Compress(parts, op.Equal(labels, np.int32(i)), axis=0) for i in range(num_partitions))
+    chosen = [op.Equal(labels, np.int32(i)) for i in range(num_partitions)]
+    return tuple(through_float(op, parts, functools.partial(_rows_where, op, own)) for own in chosen)
+
+
+def _rows_where(op, chosen, x):
+    return op.Compress(x, chosen, axis=0)
 
 
 def _check(c, policy):
