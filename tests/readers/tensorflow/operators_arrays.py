@@ -230,6 +230,7 @@ ORDER = (
     ),
 )
 
+BOTH, FIXED = ("fixed", "free"), ("fixed",)  # TensorFlow traces bands of free sizes as none at all
 ALIGN = ["RIGHT_LEFT", "LEFT_RIGHT", "LEFT_LEFT", "RIGHT_RIGHT"]
 DIAGONALS = (
     spec("MatrixDiag", x(2, 3), types={"T": ALL}),
@@ -247,7 +248,16 @@ DIAGONALS = (
     ),
     *(spec("MatrixDiagPartV2", x(2, 4, 5), known(k), given(9)) for k in (0, [-1, 2])),
     *(
-        spec("MatrixDiagV3", x(*shape), known(k), known(rows), known(columns), given(7), align=ALIGN)
+        spec(
+            "MatrixDiagV3",
+            x(*shape),
+            known(k),
+            known(rows),
+            known(columns),
+            given(7),
+            align=ALIGN,
+            sizes=FIXED if rows > 0 or isinstance(k, list) else BOTH,
+        )
         for shape, k, rows, columns in (
             ((2, 3), 0, -1, -1),
             ((2, 3), 1, -1, -1),
@@ -258,7 +268,14 @@ DIAGONALS = (
     ),
     *(spec("MatrixDiagV2", x(2, 3), known(k), known(-1), known(-1), given(7)) for k in (0, 2)),
     *(
-        spec("MatrixSetDiagV3", x(2, 4, 4), x(*shape), known(k), align=ALIGN)
+        spec(
+            "MatrixSetDiagV3",
+            x(2, 4, 4),
+            x(*shape),
+            known(k),
+            align=ALIGN,
+            sizes=FIXED if isinstance(k, list) else BOTH,
+        )
         for shape, k in (((2, 4), 0), ((2, 3), 1), ((2, 2, 4), [0, 1]), ((2, 3, 4), [-1, 1]))
     ),
     *(spec("MatrixSetDiagV2", x(2, 4, 4), x(2, 3), known(k), sizes=["fixed"]) for k in (1, -1)),
