@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from isthmus.errors import Unsupported
-from isthmus.types import Blocker, Dim, Note
+from isthmus.types import Blocker, Dim, Note, StoredWeight
 
 _COLOR = re.compile(r"\x1b\[\d*m")
 
@@ -33,8 +33,9 @@ class Variable:
     """A variable of the source: its name there, whether it trains, and the object that holds its value.
 
     Where Isthmus wrote the source, the variable holds what an earlier one had in another order of axes: transposed by
-    ``perm`` (of that one's axes), out of ``shape``. ``is_reference`` marks a variable of TensorFlow 1 whose tensor is
-    the value itself, and no handle. ``momentum`` is the share of a moving statistic that a step of training keeps.
+    ``perm`` (of that one's axes), out of ``shape``; ``made_of`` tells how that was made of the earlier one's weight,
+    where the two differ. ``is_reference`` marks a variable of TensorFlow 1 whose tensor is the value itself, and no
+    handle. ``momentum`` is the share of a moving statistic that a step of training keeps.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Variable:
     value: Any
     perm: tuple[int, ...] = ()
     shape: tuple[int, ...] | None = None
+    made_of: StoredWeight | None = None
     is_reference: bool = False
     momentum: float | None = None
 

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.errors import InvalidModel
+from isthmus.types import StoredWeight
 
 _RECORD = "assets.extra/isthmus.json"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A weight of that model. ``variable`` and ``nodes`` (``function/node``) hold it here, transposed by ``perm``."""
+    """A weight of that model. ``variable`` and ``nodes`` (``function/node``) hold it here, transposed by ``perm``.
+
+    ``made_of`` tells how it was itself made of one of that model's, where its name alone does not.
+    """
 
     variable: str
     trainable: bool
     nodes: tuple[str, ...]
     perm: tuple[int, ...]
     source_shape: tuple[int, ...] | None
+    made_of: StoredWeight | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def record_of(folder: Path) -> Record:
             tuple(str(name) for name in found.get("inputs", ())),
             tuple(str(name) for name in found.get("outputs", ())),
             {str(name): str(word) for name, word in found.get("keywords", {}).items()},
-            {str(name): _stored(entry) for name, entry in found.get("weights", {}).items()},
+            {str(name): _stored(str(name), entry) for name, entry in found.get("weights", {}).items()},
             {str(scope): str(module) for scope, module in found.get("scopes", {}).items()},
             {str(module): str(kind) for module, kind in found.get("classes", {}).items()},
             str(found.get("state", "")),
@@ -61,11 +66,17 @@ def record_of(folder: Path) -> Record:
         raise InvalidModel(f"{folder.name}/{_RECORD} is damaged: {error}") from error
 
 
-def _stored(entry: Mapping[str, Any]) -> Stored:
+def _stored(name: str, entry: Mapping[str, Any]) -> Stored:
     return Stored(
         variable=str(entry.get("variable", "")),
         trainable=bool(entry.get("trainable", False)),
         nodes=tuple(str(node) for node in entry.get("nodes", ())),
         perm=tuple(int(axis) for axis in entry.get("perm", ())),
         source_shape=tuple(int(size) for size in entry["source_shape"]) if "source_shape" in entry else None,
+        made_of=_made_of(name, entry["made_of"]) if "made_of" in entry else None,
     )
+
+
+def _made_of(name: str, told: Mapping[str, Any]) -> StoredWeight:
+    lists = {key: tuple(int(part) for part in told[key]) for key in ("blocks", "perm", "shape") if key in told}
+    return StoredWeight(key=name, **{**told, **lists})

@@ -145,7 +145,12 @@ def _recorded(weights: Mapping[int, Variable], model: Any, record: Record) -> Ma
         variable = parameters.get(name) if stored.variable else None
         if variable is not None and id(variable.handle) in renamed:
             renamed[id(variable.handle)] = Variable(
-                name, stored.trainable, variable, perm=stored.perm, shape=stored.source_shape
+                name,
+                stored.trainable,
+                variable,
+                perm=stored.perm,
+                shape=stored.source_shape,
+                made_of=stored.made_of,
             )
     return renamed
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, ROLE
 from isthmus.passes.edit import Editor, attribute, known
+from isthmus.types import StoredWeight
 
 ORIGIN = "isthmus.origin"
 """Metadata of an initializer that is part of a weight of the source: JSON with the weight's ``name``, the ``index``
@@ -181,6 +182,20 @@ def _since(value: ir.Value, told: dict[str, Any]) -> dict[str, Any]:
         return {"name": before["name"], "index": row, "blocks": blocks, "of": each}
     del before["shape"]
     return {**before, "blocks": [before["blocks"][block] for block in told["blocks"]]}
+
+
+def made_of(value: ir.Value, key: str) -> StoredWeight | None:
+    """How ``value``, which a target has under ``key``, was made of a weight of the source, as ``ORIGIN`` tells it.
+
+    None where that tells nothing, or that the source has no such weight.
+    """
+    told = json.loads(value.metadata_props.get(ORIGIN, "{}"))
+    if told.get("name") is None:
+        return None
+    blocks, perm, shape = (None if told.get(k) is None else tuple(told[k]) for k in ("blocks", "perm", "shape"))
+    return StoredWeight(
+        key, told["name"], told.get("index"), blocks, told.get("of"), perm, shape, told.get("axis", 0)
+    )
 
 
 def is_zero(value: ir.Value | None) -> bool:

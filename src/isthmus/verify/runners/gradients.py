@@ -98,6 +98,7 @@ def of_tensorflow(
     call: Callable[[], Mapping[str, Any]],
     cotangents: Mapping[str, Any],
     origins: Mapping[str, Origin],
+    stored: Mapping[str, StoredWeight],
 ) -> Gradients:
     """The gradients of the sum of the outputs of ``call`` times ``cotangents``, by the names of ``variables``."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -113,4 +114,4 @@ def of_tensorflow(
         origin = origins.get(name, Origin(name))
         # The gradient of a gathered table comes as rows.
         values[origin.name] = None if gradient is None else origin.restored(tf.convert_to_tensor(gradient).numpy())
-    return Gradients(values)
+    return Gradients(values, stored=stored)

@@ -87,9 +87,10 @@ class _Function:
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
         trained = {held.name: held for held in self._weights().values() if held.trainable}
         origins = {name: Origin(name, held.perm or None, held.shape) for name, held in trained.items()}
+        stored = {name: held.made_of for name, held in trained.items() if held.made_of is not None}
         with self._holding(feeds):
             variables = {name: held.value for name, held in trained.items()}
-            return of_tensorflow(self._tf, variables, lambda: self._called(feeds), cotangents, origins)
+            return of_tensorflow(self._tf, variables, lambda: self._called(feeds), cotangents, origins, stored)
 
     def _called(self, feeds: Mapping[str, Value]) -> Mapping[str, Any]:
         tensors = [_tensor(self._tf, spec, feeds[spec.name]) for spec in self.signature.inputs]

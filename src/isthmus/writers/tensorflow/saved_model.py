@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from isthmus.hub.model import Hub
 from isthmus.hub.provenance import class_of, where
 from isthmus.hub.state import state_of, written
 from isthmus.passes.edit import PERM, SHAPE
+from isthmus.passes.gates import made_of
 from isthmus.types import Options
 from isthmus.writers.tensorflow.backend import module_scope
 from isthmus.writers.tensorflow.record import SERVING, TRAINING, Recorded, record
@@ -151,6 +153,8 @@ def _stored(value: ir.Value) -> dict[str, Any]:
     for key, mark in (("perm", PERM), ("source_shape", SHAPE)):
         if text := value.metadata_props.get(mark):
             stored[key] = [int(part) for part in text.split(",") if part.strip()]
+    if (made := made_of(value, str(value.name))) is not None:
+        stored["made_of"] = {k: v for k, v in dataclasses.asdict(made).items() if k != "key" and v is not None}
     return stored
 
 

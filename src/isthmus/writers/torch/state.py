@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 import torch
 from torch import fx, nn
 
 from isthmus.passes.arrange import Step, permuted_first
-from isthmus.passes.gates import ORIGIN
+from isthmus.passes.gates import ORIGIN, made_of
 from isthmus.passes.weights import told
 from isthmus.types import StoredWeight
 from isthmus.writers.torch.backend import Stored, TorchBackend
@@ -95,22 +95,17 @@ def moved_weights(graph: ir.Graph, stored: Mapping[str, Stored], held: Collectio
     """The weights among the keys ``held`` whose key or order is not that of the source."""
     found = []
     for name, place in stored.items():
-        value = graph.initializers.get(name)
-        origin = json.loads(value.metadata_props.get(ORIGIN, "{}")) if value is not None else {}
-        blocks = _ints(origin.get("blocks"))
-        source = origin.get("name", name)
-        if source is None or place.key not in held:
+        if place.key not in held:
             continue
-        perm, shape = (place.perm, place.shape) if value is None or origin else _arranged(value, place)
-        if origin or perm is not None or shape is not None or place.key != source:
-            perm, shape = _ints(origin.get("perm")) or perm, _ints(origin.get("shape")) or shape
-            parts = origin.get("index"), blocks, origin.get("of")
-            found.append(StoredWeight(place.key, source, *parts, perm, shape, origin.get("axis", 0)))
+        value = graph.initializers.get(name)
+        if value is not None and ORIGIN in value.metadata_props:
+            if (made := made_of(value, place.key)) is not None:
+                found.append(replace(made, perm=made.perm or place.perm, shape=made.shape or place.shape))
+            continue
+        perm, shape = (place.perm, place.shape) if value is None else _arranged(value, place)
+        if perm is not None or shape is not None or place.key != name:
+            found.append(StoredWeight(place.key, name, perm=perm, shape=shape))
     return tuple(found)
-
-
-def _ints(listed: list[int] | None) -> tuple[int, ...] | None:
-    return None if listed is None else tuple(listed)
 
 
 def _arranged(value: ir.Value, place: Stored) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
