@@ -9,6 +9,7 @@ from isthmus.passes.recover.gelu import RecoverGelu
 from isthmus.passes.recover.groupnorm import RecoverGroupNorm
 from isthmus.passes.recover.layernorm import RecoverLayerNorm
 from isthmus.passes.recover.only import TakeOnly
+from isthmus.passes.recover.planes import RecoverPlanes
 from isthmus.passes.recover.recurrent import RecoverRecurrent
 from isthmus.passes.recover.tensordot import RecoverDense
 
@@ -16,6 +17,7 @@ from isthmus.passes.recover.tensordot import RecoverDense
 def recoveries() -> tuple[HubPass, ...]:
     """What is recovered of a graph whose operators a framework's own library spelled out."""
     return (
+        RecoverPlanes(),
         RecoverBatchNorm(),
         RecoverGroupNorm(),
         RecoverLayerNorm(),
