@@ -65,7 +65,8 @@ class Opened:
     ``places`` tells which of the graph's inputs each input is, where their order is another.
     ``weights`` names the variables by the identity of their handles, all of them when the graph is there.
     ``tracing`` is open while the graph is made, and gives the scopes of its layers afterwards. ``constants`` maps
-    nodes of the graph's functions, as ``function/node``, to the weights of another source that they hold.
+    nodes of the graph's functions, as ``function/node``, to the weights of another source that they hold: what these
+    were, without their value, which the node has.
     ``returned`` is what ``call`` gives, of specs, where that is known beforehand. ``layers`` lists the classes of the
     layers, where the source has any. ``producer`` wrote the file. ``scopes`` tells the modules whose operations stand
     in them; where the source came from PyTorch, ``classes`` has theirs, and ``state`` what was beside the graph.
@@ -81,7 +82,7 @@ class Opened:
     places: tuple[int, ...] | None = None
     weights: Callable[[Any], Mapping[int, Variable]] = field(default=lambda concrete: {}, repr=False)
     tracing: Callable[[], AbstractContextManager[Scopes]] = field(default=lambda: nullcontext({}), repr=False)
-    constants: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Variable] = field(default_factory=dict)
     returned: Any = None
     layers: Callable[[], list[str]] | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()

@@ -18,7 +18,9 @@ _RECORD = "assets.extra/isthmus.json"
 class Stored:
     """A weight of that model. ``variable`` and ``nodes`` (``function/node``) hold it here, transposed by ``perm``.
 
-    ``made_of`` tells how it was itself made of one of that model's, where its name alone does not.
+    ``made_of`` tells how it was itself made of one of that model's, where its name alone does not. ``role`` is
+    ``parameter`` or ``buffer``, or ``constant`` where it was no weight; ``copy_of`` names the weight that this is a
+    further copy of, in another order of axes.
     """
 
     variable: str
@@ -27,6 +29,8 @@ class Stored:
     perm: tuple[int, ...]
     source_shape: tuple[int, ...] | None
     made_of: StoredWeight | None = None
+    role: str = ""
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def _stored(name: str, entry: Mapping[str, Any]) -> Stored:
         perm=tuple(int(axis) for axis in entry.get("perm", ())),
         source_shape=tuple(int(size) for size in entry["source_shape"]) if "source_shape" in entry else None,
         made_of=_made_of(name, entry["made_of"]) if "made_of" in entry else None,
+        role=str(entry.get("role", "")),
+        copy_of=str(entry.get("copy_of", "")),
     )
 
 

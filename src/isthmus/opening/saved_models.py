@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from isthmus.opening.names import no_signature, ranked, signature_key
 from isthmus.opening.quiet import quiet
 from isthmus.opening.record import Record, record_of
 from isthmus.opening.shapes import inputs_of
+
+_NUMBERED = re.compile(r"\A__inference_(.*)_\d+\Z")
+"""Functions of which TensorFlow keeps but a part of the name when it loads them; of others it keeps the whole."""
 
 
 def open_saved_model(
@@ -127,7 +131,7 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
         returned=concrete.structured_outputs,
         places=tuple(order),
         weights=lambda found: _recorded(weights_of(found, model), model, record),
-        constants={node: weight for weight, stored in record.weights.items() for node in stored.nodes},
+        constants=_constants(record),
         scopes=record.scopes,
         classes=record.classes,
         state=record.state,
@@ -146,13 +150,29 @@ def _recorded(weights: Mapping[int, Variable], model: Any, record: Record) -> Ma
         if variable is not None and id(variable.handle) in renamed:
             renamed[id(variable.handle)] = Variable(
                 name,
-                stored.trainable,
+                stored.role == "parameter" if stored.role else stored.trainable,
                 variable,
                 perm=stored.perm,
                 shape=stored.source_shape,
                 made_of=stored.made_of,
             )
     return renamed
+
+
+def _constants(record: Record) -> Mapping[str, Variable]:
+    """The weights that nodes of a model that Isthmus wrote hold, by ``function/node`` as TensorFlow loads it."""
+    found: dict[str, list[Variable]] = {}
+    for name, stored in record.weights.items():
+        if stored.role not in ("parameter", "buffer"):
+            continue
+        weight = Variable(
+            stored.copy_of or name, stored.role == "parameter", None, perm=stored.perm, shape=stored.source_shape
+        )
+        for place in stored.nodes:
+            function, _, node = place.partition("/")
+            loaded = _NUMBERED.sub(r"\1", function)
+            found.setdefault(f"{loaded}/{node}", []).append(weight)
+    return {node: weights[0] for node, weights in found.items() if weights.count(weights[0]) == len(weights)}
 
 
 def _functions(model: Any) -> Iterator[tuple[str, Any]]:

@@ -113,6 +113,9 @@ Step = Any
 ReadPart = Callable[[Builder, Context, Part, Mapping[str, Bound]], Sequence[Bound]]
 """How a loop or a choice of TensorFlow 1 is read."""
 
+_EXTENTS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
+"""Operators to which it does not matter what a tensor holds."""
+
 
 @dataclass
 class GraphReader:
@@ -122,10 +125,14 @@ class GraphReader:
     table: ReadTable
     read_part: ReadPart
     modules: Callable[[str], str] = field(default=lambda scope: "")
+    weight: Callable[[tf.Operation], ir.Value | None] = field(default=lambda node: None)
+    """What a Const gives that holds a weight of an earlier source."""
     blockers: dict[tuple[str, str], Blocker] = field(default_factory=dict)
     notes: dict[Note, None] = field(default_factory=dict)
     state: dict[ir.Value, ir.Value] = field(default_factory=dict)
     """What the variables hold that were assigned so far, by the initializer that they began with."""
+    weighted: set[ir.Value] = field(default_factory=set)
+    """Weights that the graph holds as constants, and what is computed of them and other constants alone."""
     parts: dict[tf.Graph, Mapping[tf.Operation, Part]] = field(default_factory=dict)
     """The loops and choices of TensorFlow 1, by graph."""
 
@@ -153,14 +160,22 @@ class GraphReader:
         return found
 
     def known(self, tensor: tf.Tensor, value: Bound) -> np.ndarray | None:
-        """A value known at conversion: a constant of ours, or what TensorFlow can tell by itself."""
+        """A value known at conversion, which no weight is: a constant of ours, or what TensorFlow tells by itself."""
+        if self._is_weighted(value):
+            return None
         if isinstance(value, ir.Value) and value.const_value is not None:
             constant = value.metadata_props.get(ROLE) == "constant"
             return value.const_value.numpy() if constant else None
         if data_type(tensor.dtype) is None:
             return None
-        found = tf.get_static_value(tensor)
-        return None if found is None else np.asarray(found)
+        return _told(tensor)
+
+    def settled(self, tensor: tf.Tensor, value: Bound) -> np.ndarray | None:
+        """A value known at conversion, for what cannot be read without it: a weight that is constant as well."""
+        return _told(tensor) if self._is_weighted(value) else self.known(tensor, value)
+
+    def _is_weighted(self, value: Bound) -> bool:
+        return isinstance(value, ir.Value) and value in self.weighted
 
     def finish(self, source: str) -> None:
         """Raise errors.Unsupported with every refusal so far, if there is any."""
@@ -196,13 +211,21 @@ class GraphReader:
     def _results(self, node: tf.Operation, inputs: tuple[Bound, ...]) -> Sequence[Bound]:
         if (named := function_graph(node.graph, node.type)) is not None:  # TensorFlow 1 calls functions by their name
             return self.call(named, inputs)
+        if node.type == "Const" and (weight := self.weight(node)) is not None:
+            self.weighted.add(weight)
+            return [weight]
         known = [self.known(tensor, value) for tensor, value in zip(node.inputs, inputs, strict=True)]
         if all(array is not None for array in known) and is_small(node, known):
             return [constant(self.op, array, node.name) for array in computed(node, known)]
         entry = self.table.get(node.type)
         if entry is None:
             raise Refusal("ONNX has no such operator, and no composition of others is known for it", "")
-        return self._called(entry, Context(node, self, inputs), known)
+        results = self._called(entry, Context(node, self, inputs), known)
+        weighted = [self._is_weighted(value) for value in inputs]
+        fixed = all(held or array is not None for held, array in zip(weighted, known, strict=True))
+        if any(weighted) and fixed and node.type not in _EXTENTS:
+            self.weighted.update(result for result in results if isinstance(result, ir.Value))
+        return results
 
     def _called(self, entry: Read, context: Context, known: Sequence[np.ndarray | None]) -> Sequence[Bound]:
         node = context.node
@@ -227,6 +250,12 @@ class GraphReader:
         count = 1 if found is None else found.count + 1
         place = place if found is None else found.where
         self.blockers[key] = Blocker(node.type, refusal.reason, refusal.hint, place, count)
+
+
+def _told(tensor: tf.Tensor) -> np.ndarray | None:
+    """What TensorFlow can tell of a tensor by itself."""
+    found = tf.get_static_value(tensor)
+    return None if found is None else np.asarray(found)
 
 
 def constant(op: Builder, array: np.ndarray, name: str) -> Bound:
@@ -266,6 +295,8 @@ def _all_given(node: tf.Operation, given: Mapping[str, Bound]) -> bool:
 def _passed(passing: Passing, value: Bound, known: np.ndarray | None, index: int, c: Context) -> Any:
     if isinstance(value, Complex) and passing != "complex":
         raise Refusal(f"its input {index} is complex, for which ONNX has no type", "")
+    if passing == "static" and known is None:
+        known = c.reader.settled(c.node.inputs[index], value)
     if passing == "static" and known is None:
         raise Refusal(f"its input {index} must be known at conversion, and is computed from data", "")
     return known if passing in ("static", "host") and known is not None else value

@@ -44,8 +44,8 @@ class Program:
     road: str
     notes: tuple[Note, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, str] = field(default_factory=dict)
-    """Nodes of the graph's functions, as ``function/node``, that hold a weight: its name."""
+    constants: Mapping[str, Variable] = field(default_factory=dict)
+    """Nodes of the graph's functions, as ``function/node``, that hold a weight of an earlier source: what it was."""
     classes: Mapping[str, str] = field(default_factory=dict)
     """The classes of modules, by their paths, where the source came from PyTorch."""
     state: str = ""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import tensorflow as tf
 
 from isthmus.errors import Unsupported
 from isthmus.hub import provenance
 from isthmus.hub.canonical import canonicalize
 from isthmus.hub.io import signature_of
 from isthmus.hub.model import Hub
-from isthmus.hub.state import PLACE, STATE, State
+from isthmus.hub.state import STATE, State
 from isthmus.hub.state import read as read_state
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
@@ -22,14 +21,15 @@ from isthmus.passes.recover.every import recoveries
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.graph import Bound, GraphReader, constant
-from isthmus.readers.tensorflow.handles import ResourceHandle, VariableHandle
+from isthmus.readers.tensorflow.handles import ResourceHandle
 from isthmus.readers.tensorflow.modules import module_of
-from isthmus.readers.tensorflow.momenta import give_momenta, mark_momentum
+from isthmus.readers.tensorflow.momenta import give_momenta
 from isthmus.readers.tensorflow.ops import TABLE
 from isthmus.readers.tensorflow.ops._frames import read_part
 from isthmus.readers.tensorflow.places import torch_keys
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
+from isthmus.readers.tensorflow.weights import Weights
 from isthmus.types import Blocker, Note, Options, Where
 
 _IR_VERSION = 10
@@ -48,11 +48,14 @@ def read_program(program: Program) -> Hub:
     _refuse_ports(program)
     state = read_state(program.state) if program.state else State()
     op = Builder()
-    reader = GraphReader(op, TABLE, read_part, modules=lambda scope: module_of(scope, program.modules))
+    held = [*(t for t in program.captures.values() if isinstance(t, Variable)), *program.constants.values()]
+    weights = Weights(op, torch_keys(variable.name for variable in held), program.constants)
+    reader = GraphReader(
+        op, TABLE, read_part, modules=lambda scope: module_of(scope, program.modules), weight=weights.constant
+    )
     given: dict[str, Bound] = {port.tensor.name: _input(op, port) for port in program.inputs}
     names = [op.fresh(port.name) for port in program.outputs]
-    places = torch_keys(thing.name for thing in program.captures.values() if isinstance(thing, Variable))
-    given |= {name: _captured(op, name, thing, places) for name, thing in program.captures.items()}
+    given |= {name: _captured(weights, name, thing) for name, thing in program.captures.items()}
     outputs = reader.run(program.graph, given, [port.tensor for port in program.outputs])
     reader.finish(program.name)
     _return(op, names, program.outputs, outputs)
@@ -84,57 +87,15 @@ def _input(op: Builder, port: Port) -> ir.Value:
     return op.input(port.name, dtype, None if port.shape is None else ir.Shape(port.shape))
 
 
-def _captured(op: Builder, name: str, thing: Any, places: Mapping[str, str]) -> Bound:
+def _captured(weights: Weights, name: str, thing: Any) -> Bound:
     """What a captured placeholder stands for: a weight, a constant, or a resource that its operations know."""
     if isinstance(thing, Variable):
-        return _held(op, thing, places.get(thing.name, ""))
+        return weights.variable(thing)
     if isinstance(thing, np.ndarray):
-        return constant(op, thing, name.partition(":")[0])
+        return constant(weights.op, thing, name.partition(":")[0])
     if hasattr(thing, "numpy") and (data_type(thing.dtype) is not None or thing.dtype.is_complex):
-        return constant(op, np.asarray(thing.numpy()), name.partition(":")[0])
+        return constant(weights.op, np.asarray(thing.numpy()), name.partition(":")[0])
     return ResourceHandle(thing)
-
-
-def _held(op: Builder, variable: Variable, place: str) -> Bound:
-    """A variable as the graph knows it: a handle, or the value itself, as TensorFlow 1 has it."""
-    role = "parameter" if variable.trainable else "buffer"
-    value = op.initializer(_tensor_of(variable), variable.name, role=role)
-    mark_momentum(value, variable.momentum)
-    if place and variable.shape is None and not variable.perm:
-        value.metadata_props[PLACE] = place
-    if variable.shape is not None:
-        stored = [int(size) for size in variable.value.shape]
-        axes = variable.perm or range(len(stored))
-        value = op.Reshape(value, [stored[list(axes).index(axis)] for axis in range(len(stored))], allowzero=1)
-    if variable.perm:
-        value = op.Transpose(value, perm=variable.perm)
-    return value if variable.is_reference else VariableHandle(variable, value)
-
-
-def _tensor_of(variable: Variable) -> ir.TensorProtocol:
-    """The value, read from the variable when it is wanted and not kept."""
-    dtype = data_type(variable.value.dtype)
-    if dtype is None:
-        blocker = Blocker("VariableV2", f"variable {variable.name!r} is {variable.value.dtype}, which ONNX has not")
-        raise Unsupported("a variable cannot be carried", [blocker])
-
-    def value() -> ir.TensorProtocol:
-        held = variable.value
-        with tf.init_scope():  # a graph may be under construction where the weights are written
-            array = np.asarray(held.numpy() if hasattr(held, "numpy") else held)
-        return ir.tensor(_as_in_source(array, variable))
-
-    sizes = [int(dim) for dim in variable.value.shape]
-    if variable.perm:
-        sizes = [sizes[variable.perm.index(axis)] for axis in range(len(sizes))]
-    shape = ir.Shape(sizes if variable.shape is None else variable.shape)
-    return ir.LazyTensor(value, dtype=dtype, shape=shape, name=variable.name)
-
-
-def _as_in_source(array: np.ndarray, variable: Variable) -> np.ndarray:
-    """The value in the order of axes that the weight had before it came to this source."""
-    array = array.transpose(np.argsort(variable.perm)) if variable.perm else array
-    return array if variable.shape is None else array.reshape(variable.shape)
 
 
 def _return(op: Builder, names: Sequence[str], ports: Sequence[Port], outputs: Sequence[Bound]) -> None:

@@ -156,6 +156,18 @@ def _role(value: ir.Value) -> Role:
     return "trainable" if mark == "parameter" or len(tensor.shape) > 0 else "constant"
 
 
+def role_in_source(value: ir.Value) -> Literal["parameter", "buffer", "constant"]:
+    """What an initializer is to the source, whatever it becomes here: the reader's mark, else as if it were trained.
+
+    A buffer of integers is a constant in every build, and a buffer of its source nevertheless.
+    """
+    match value.metadata_props.get(ROLE, ""):
+        case "parameter" | "buffer" | "constant" as mark:
+            return mark
+    role = _role(value)
+    return "parameter" if role == "trainable" else role
+
+
 def _is_running_statistic(value: ir.Value) -> bool:
     uses = list(value.uses())
     return bool(uses) and all(node.op_type == "BatchNormalization" and index in (3, 4) for node, index in uses)

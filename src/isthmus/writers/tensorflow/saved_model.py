@@ -18,10 +18,12 @@ from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.hub.provenance import class_of, where
 from isthmus.hub.state import state_of, written
-from isthmus.passes.edit import PERM, SHAPE
+from isthmus.passes.batchnorm import FOLDED
+from isthmus.passes.edit import PARAMETER, PERM, SHAPE
 from isthmus.passes.gates import made_of
 from isthmus.types import Options
 from isthmus.writers.tensorflow.backend import module_scope
+from isthmus.writers.tensorflow.parameters import role_in_source
 from isthmus.writers.tensorflow.record import SERVING, TRAINING, Recorded, record
 from isthmus.writers.tensorflow.rewrite import name_functions, name_inputs
 from isthmus.writers.tensorflow.splice import name_constants, write_proto
@@ -147,15 +149,29 @@ def _stored(value: ir.Value) -> dict[str, Any]:
     """How a weight's bytes lie in the file, as against the source's."""
     assert value.const_value is not None
     stored: dict[str, Any] = {
+        "role": role_in_source(value),
         "dtype": dtype_name(int(value.const_value.dtype)),
         "shape": list(value.const_value.shape.numpy()),
     }
     for key, mark in (("perm", PERM), ("source_shape", SHAPE)):
         if text := value.metadata_props.get(mark):
             stored[key] = [int(part) for part in text.split(",") if part.strip()]
+    if (origin := _copied(value)) is not None:
+        stored["copy_of"] = origin
     if (made := made_of(value, str(value.name))) is not None:
         stored["made_of"] = {k: v for k, v in dataclasses.asdict(made).items() if k != "key" and v is not None}
     return stored
+
+
+def _copied(value: ir.Value) -> str | None:
+    """The weight that ``value`` is but another copy of, in an order of axes that its marks tell."""
+    marks = value.metadata_props
+    origin = marks.get(PARAMETER)
+    if origin is None or PERM not in marks or FOLDED in marks:
+        return None
+    graph = value.graph
+    other = None if graph is None else graph.initializers.get(origin)
+    return origin if other is None or FOLDED not in other.metadata_props else None
 
 
 def _name(function: Any) -> str:
