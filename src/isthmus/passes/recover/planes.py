@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.model import ONNX, ROLE, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, known, replace
-from isthmus.passes.recover.match import made_by, remove_unused, turned
+from isthmus.passes.recover.match import is_weight, made_by, remove_unused, turned
 
 _FILTERED = ("Conv", "ConvTranspose")
 _POOLED = ("AveragePool", "MaxPool")
@@ -84,9 +84,9 @@ def _flatten(edit: Editor, node: ir.Node) -> str | None:
     if not _is_idle(node, place, count):
         return "it moves along the axis that was added"
     filters = node.inputs[1] if node.op_type in _FILTERED else None
-    if node.op_type in _FILTERED and _added(filters) != axis:
+    if filters is not None and _added(filters) != axis and not _is_constant(filters):
         return "no such axis was added to its filters"
-    given = [_without(edit, node, image), *([_without(edit, node, filters)] if filters is not None else [])]
+    given = [_without(edit, node, value, axis) for value in (image, filters) if value is not None]
     after = dims(node.outputs[0])
     inner = None if after is None else [d for a, d in enumerate(after) if a != axis]
     made = edit.before(node, node.op_type, [*given, *node.inputs[len(given) :]], _shorter(node, place), shape=inner)
@@ -104,7 +104,7 @@ def _cancel(edit: Editor, node: ir.Node) -> bool:
         return False
     if int(axes.reshape(())) % len(shape) != axis or made_by(value, "Transpose") is None:
         return False  # an axis that is added and taken away at once is another pass's
-    replace(node.outputs[0], _without(edit, node, value))
+    replace(node.outputs[0], _without(edit, node, value, axis))
     remove_unused(node)
     return True
 
@@ -121,15 +121,26 @@ def _added(value: ir.Value | None) -> int | None:
     return None if axes is None or axes.size != 1 else int(axes.reshape(())) % len(dims(value) or ())
 
 
-def _without(edit: Editor, anchor: ir.Node, value: ir.Value) -> ir.Value:
-    """``value`` before the axis was added, transposed as it was."""
-    node = value.producer()
-    assert node is not None and node.inputs[0] is not None
+def _is_constant(value: ir.Value) -> bool:
+    """Whether a value is a constant of the graph's and no weight, whose shape is the source's."""
+    node = made_by(value, "Transpose")
+    held = value if node is None else node.inputs[0]
+    return is_weight(held) and held is not None and held.metadata_props.get(ROLE) == "constant"
+
+
+def _without(edit: Editor, anchor: ir.Node, value: ir.Value, axis: int) -> ir.Value:
+    """``value`` before ``axis`` was added, transposed as it was; of a constant, what it holds without the axis."""
+    node = made_by(value, "Unsqueeze", "Transpose")
+    shape = dims(value)
+    if node is None or node.inputs[0] is None:
+        rest = None if shape is None else [d for a, d in enumerate(shape) if a != axis]
+        return edit.before(anchor, "Squeeze", [value, edit.ints([axis], "axis")], shape=rest)
     if node.op_type == "Unsqueeze":
         return node.inputs[0]
-    axis = _added(node.inputs[0])
-    perm = [a - (a > axis) for a in attribute(node, "perm") if a != axis]
-    return turned(edit, anchor, _without(edit, anchor, node.inputs[0]), perm)
+    before = list(attribute(node, "perm"))
+    inner = before[axis]
+    perm = [a - (a > inner) for a in before if a != inner]
+    return turned(edit, anchor, _without(edit, anchor, node.inputs[0], inner), perm)
 
 
 def _is_idle(node: ir.Node, place: int, count: int) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import Reads, Static
+from isthmus.readers.tensorflow.ops._dilated import dilated, remember
 from isthmus.readers.tensorflow.ops._images import Format
 
 table = Reads()
@@ -47,6 +48,7 @@ def batch_to_space(op, c, x, crops, *, block_size):
 def _space_to_batch(op, c, x, blocks, known, paddings):
     """Elements of one place in all blocks become an image of the batch: the batch runs fastest within a place."""
     axes = list(range(1, len(blocks) + 1))
+    image = x
     if known is None:
         x = op.Pad(x, op.Reshape(op.Transpose(_int64(op, paddings), perm=[1, 0]), [-1]), _zero(op, x), axes)
     elif known.any():
@@ -62,10 +64,16 @@ def _space_to_batch(op, c, x, blocks, known, paddings):
     rest = list(range(2 * count + 1, count + rank))
     turned = op.Transpose(split, perm=[*places, 0, *grid, *rest])
     batch = op.Mul(apart[0], int(np.prod(blocks)))
-    return op.Reshape(turned, op.Concat(batch, *apart[1:-1:2], apart[-1], axis=0), allowzero=1)
+    made = op.Reshape(turned, op.Concat(batch, *apart[1:-1:2], apart[-1], axis=0), allowzero=1)
+    if known is not None:
+        remember(made, image, blocks, known)
+    return made
 
 
 def _batch_to_space(op, c, x, blocks, known, crops):
+    whole = dilated(op, x, blocks, known) if known is not None else None
+    if whole is not None:
+        return whole
     count, rank = len(blocks), c.rank()
     sizes = op.Shape(x)
     batch = op.Div(op.Slice(sizes, [0], [1]), int(np.prod(blocks)))
