@@ -115,10 +115,28 @@ def test_a_trainable_one_gives_the_state_dict_back(name: str, tmp_path: Path) ->
         assert torch.allclose(back(x), net(x), atol=1e-5)
 
 
+FOLDED = {
+    "resnet": ("stem", *(f"layers.{i}.{part}" for i in (0, 1) for part in ("conv", "bn", "downsample"))),
+    "transformer": (),
+    "recurrent": ("lstm", "gru"),
+}
+"""How the keys begin of what a SavedModel for inference holds in another form: batch norms are multiplied into the
+convolutions before them, and the gates of recurrent layers stand in another order."""
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_an_inference_one_comes_back_right(name: str, tmp_path: Path) -> None:
     net, x = made(name)
     back = round_trip(net, x, tmp_path / "net", trainable=False)
+    before, after = net.state_dict(), back.state_dict()
+    assert set(after) <= set(before)
+    held = {key for key in before if not key.startswith(FOLDED[name])}
+    assert len(held) == {"resnet": 4, "transformer": 27, "recurrent": 5}[name]
+    for key in held:
+        assert before[key].dtype == after[key].dtype and torch.equal(before[key], after[key]), key
+    assert {key for key, _ in net.named_parameters() if key in held} <= {key for key, _ in back.named_parameters()}
+    folded = {key for key, value in before.items() if value.ndim == 4}
+    assert all(after[key].shape == before[key].shape for key in folded)  # theirs is the name of the convolution's
     with torch.no_grad():
         assert torch.allclose(back(x), net(x), atol=1e-5)
         other = torch.cat([x, x, x])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,8 +12,8 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.errors import Unsupported, UsageError
-from isthmus.hub.model import Hub
-from isthmus.hub.state import left_out, state_of, written
+from isthmus.hub.model import ROLE, Hub
+from isthmus.hub.state import STATE, Kept, key_of, left_out, state_of, written
 from isthmus.lower.contract import LoweringTable
 from isthmus.lower.walk import missing, walk
 from isthmus.passes.pipelines import for_tensorflow
@@ -112,9 +113,29 @@ class Recorded(tf.Module):
 
 def record(hub: Hub, *, trainable: bool = False, options: Options | None = None) -> Recorded:
     """The hub as a live module. Raises errors.Unsupported with every blocker at once."""
+    weights = _weights(hub) if trainable and state_of(hub.extras).modules else {}
     prepared = for_tensorflow(hub, LOWERINGS, trainable=trainable, options=options)
+    held = {key_of(value) for value in parameters.used_as_tensors(prepared.graph, LOWERINGS)}
+    state = state_of(prepared.extras)
+    lost = {key: kept for key, kept in weights.items() if key not in held}
+    if lost:
+        state = dataclasses.replace(state, kept={**lost, **state.kept})
+        prepared = prepared.with_(extras={**prepared.extras, STATE: state})
     told = (*prepared.notes, *signature_notes(prepared.graph))
     return Recorded(prepared.with_(notes=told), trainable=trainable)
+
+
+def _weights(hub: Hub) -> dict[str, Kept]:
+    """The weights of a PyTorch model by their keys: what the graph here has no use for is kept beside it.
+
+    Buffers of integers that tell an order or a shape, for one, are no tensors of the graph any more.
+    """
+    marked = [(value, value.metadata_props.get(ROLE)) for value in hub.graph.initializers.values()]
+    return {
+        key_of(value): Kept(value.const_value, role == "parameter")
+        for value, role in marked
+        if role in ("parameter", "buffer") and value.const_value is not None
+    }
 
 
 def blockers(hub: Hub, options: Options | None = None) -> list[Blocker]:
