@@ -14,7 +14,7 @@ from isthmus.types import Options, Signature, TensorSpec, Verdict
 from isthmus.verify.feeds import Feeds
 from isthmus.verify.judge import judge
 from isthmus.verify.runners.process import ProcessRunner
-from isthmus.verify.runners.protocol import LiveRunner
+from isthmus.verify.runners.protocol import LiveRunner, SizesRefused
 
 Call = Callable[[dict], Mapping]
 X = TensorSpec("x", "float32", ("n", "m"))
@@ -60,6 +60,29 @@ def test_a_candidate_that_fails_at_a_size_disagrees_and_says_where() -> None:
     verdict = judged(double, stubborn)
     assert not verdict
     assert verdict.comparisons[0].detail.startswith("the result fails on n=3, m=7: ValueError: cannot reshape")
+
+
+def test_sizes_that_a_candidate_declares_not_to_take_are_told_and_others_judged() -> None:
+    def limited(feeds: dict) -> Mapping:
+        if feeds["x"].shape[1] < 8:
+            raise SizesRefused("Guard failed: x.size()[1] >= 8")
+        return double(feeds)
+
+    verdict = judged(double, limited)
+    assert verdict and len(verdict.samples) == 3
+    assert all(sample.sizes["m"] >= 8 for sample in verdict.samples)
+    assert [note.text for note in verdict.notes] == [
+        "the reference takes n=2, m=5 and the result declares that it does not: Guard failed: x.size()[1] >= 8"
+    ]
+
+
+def test_a_candidate_that_takes_no_sizes_at_all_disagrees() -> None:
+    def closed(feeds: dict) -> Mapping:
+        raise SizesRefused("Guard failed: x.size()[1] >= 1000000")
+
+    verdict = judged(double, closed)
+    assert not verdict
+    assert "Guard failed" in verdict.comparisons[0].detail
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import (
     LiveRunner,
     ModelRaised,
+    SizesRefused,
     error_from,
     plain_error,
     plain_signature,
@@ -196,6 +197,21 @@ class TestTorch:
         with pytest.raises(ModelRaised, match="mat1 and mat2"):
             runner.run({"x": np.ones((2, 5), np.float32)})
 
+    def test_sizes_that_a_program_was_not_made_for_are_no_failure(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+
+        class Halves(torch.nn.Module):
+            def forward(self, x):
+                return x * 2 if x.shape[0] // 4 > 1 else x
+
+        shapes = ({0: torch.export.Dim.AUTO},)
+        torch.export.save(torch.export.export(Halves(), (torch.ones(16),), dynamic_shapes=shapes), tmp_path / "m.pt2")
+        with ProcessRunner("torch", str(tmp_path / "m.pt2")) as runner:
+            (name,) = (spec.name for spec in runner.signature.inputs)
+            assert runner.run({name: np.ones(9, np.float32)})["output"].sum() == 18
+            with pytest.raises(SizesRefused, match="Guard failed"):
+                runner.run({name: np.ones(5, np.float32)})
+
     def test_a_live_exported_program_runs_though_it_has_one_mode_only(self) -> None:
         torch = pytest.importorskip("torch")
         from isthmus.verify.runners.torch import live_module
@@ -243,7 +259,7 @@ class TestTensorFlow:
         assert made["s"].tolist() == ["aa", "ßß"]
         with ProcessRunner("tensorflow", saved, signature_key="negative") as runner:
             assert np.array_equal(runner.run({"x": X})["z"], -X)
-        with pytest.raises(UsageError, match="it has serving_default, negative"):
+        with pytest.raises(UsageError, match="it has signatures negative, serving_default"):
             ProcessRunner("tensorflow", saved, signature_key="other")
 
     def test_a_folder_that_is_no_saved_model_is_named(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from isthmus.verify.feeds import Feed, Feeds
 from isthmus.verify.gradients import GradientMeasures, cotangents
 from isthmus.verify.layouts import relaid
 from isthmus.verify.runners.codec import Value
-from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner
+from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner, SizesRefused
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance
 
 Outputs = Mapping[str, Value]
@@ -30,7 +30,8 @@ def judge(
 ) -> Verdict:
     """Run both on every sample and compare each output by name.
 
-    One sample is held at a time. Where the reference refuses the sizes of a sample, others are tried; where it can
+    One sample is held at a time. Where the reference refuses the sizes of a sample, or the candidate declares that
+    it does not take them, others are tried, and the verdict says so; where the reference can
     compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
     which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread. With
     ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train;
@@ -63,34 +64,40 @@ class _Session:
     """Each further variant of the reference against its default."""
     random: frozenset[str] = frozenset()
     refused: int = 0
+    declined: set[str] = field(default_factory=set)
+    """What the candidate said of sizes that it does not take."""
     gradients: GradientMeasures | None = None
 
     def take(self, attempts: Iterable[Feed], level: int) -> int:
         """Judge one sample; returns the level of sizes that the reference took."""
-        found = self._referenced(attempts)
+        rest = iter(attempts)
+        found = self._referenced(rest)
         if found is None:
             return level
         feed, outputs = found
+        wanted = [spec.name for spec in self.candidate.signature.inputs]
+        unknown = [name for name in wanted if name not in feed.values]
+        made = self._made(feed) if not unknown else None
+        while isinstance(made, SizesRefused) and (other := self._tried(rest, [])) is not None:
+            self._note_declined(feed, made)
+            feed, outputs = other
+            made = self._made(feed)
         self.samples.append(Sample(feed.index, feed.origin, feed.sizes))
         if len(self.samples) == 1:
             self._look_for_chance(feed, outputs)
         self._compare_variants(outputs)
-        wanted = [spec.name for spec in self.candidate.signature.inputs]
-        if unknown := [name for name in wanted if name not in feed.values]:
+        if made is None:
             self._condemn(outputs, f"the result wants inputs that the reference has not: {', '.join(unknown)}")
             return feed.level
         self._note_dropped([name for name in feed.values if name not in wanted])
-        given = relaid(feed.values, self.options.input_layouts)
-        try:
-            made = relaid(self.candidate.run(given), self.options.output_layouts, back=True)
-        except ModelRaised as error:
+        if isinstance(made, ModelRaised):
             where = _sizes_text(feed) or f"sample {feed.index}"
-            self._condemn(outputs, f"the result fails on {where}: {_shortened(error.message)}")
+            self._condemn(outputs, f"the result fails on {where}: {_shortened(made.message)}")
             return feed.level
         for variant, expected in outputs.items():
             self._compare(self.measures.setdefault(variant, {}), expected, made)
         if self.options.trainable and self.reference.trains and self.candidate.trains:
-            self._compare_gradients(feed, given, outputs[DEFAULT])
+            self._compare_gradients(feed, relaid(feed.values, self.options.input_layouts), outputs[DEFAULT])
         return feed.level
 
     def verdict(self, notes: Sequence[Note]) -> Verdict:
@@ -107,6 +114,20 @@ class _Session:
     def _referenced(self, attempts: Iterable[Feed]) -> tuple[Feed, dict[str, Outputs]] | None:
         """The first attempt that the reference takes; None where it took an earlier sample and takes no other."""
         refusals: list[str] = []
+        if (found := self._tried(attempts, refusals)) is not None:
+            return found
+        if self.samples:
+            text = f"the reference took no other sizes than those of the first sample ({refusals[0]})"
+            self.notes.append(Note("sizes", text, "judge inputs of another size with isthmus verify --inputs"))
+            return None
+        tried = "\n  ".join(refusals[:3])
+        raise RunnerFailed(
+            f"{self.reference.name} runs on none of the inputs tried:\n  {tried}",
+            hint="pass inputs that it takes with --inputs FILE.npz",
+        )
+
+    def _tried(self, attempts: Iterable[Feed], refusals: list[str]) -> tuple[Feed, dict[str, Outputs]] | None:
+        """The next attempt that the reference takes; what it says of those before is added to ``refusals``."""
         for feed in attempts:
             try:
                 outputs: dict[str, Outputs] = {
@@ -120,15 +141,24 @@ class _Session:
                 self.notes.append(Note("sizes", text))
             self.refused += len(refusals)
             return feed, outputs
-        if self.samples:
-            text = f"the reference took no other sizes than those of the first sample ({refusals[0]})"
-            self.notes.append(Note("sizes", text, "judge inputs of another size with isthmus verify --inputs"))
-            return None
-        tried = "\n  ".join(refusals[:3])
-        raise RunnerFailed(
-            f"{self.reference.name} runs on none of the inputs tried:\n  {tried}",
-            hint="pass inputs that it takes with --inputs FILE.npz",
-        )
+        return None
+
+    def _made(self, feed: Feed) -> Outputs | ModelRaised:
+        """What the result makes of a sample, or what it raises over it."""
+        given = relaid(feed.values, self.options.input_layouts)
+        try:
+            return relaid(self.candidate.run(given), self.options.output_layouts, back=True)
+        except ModelRaised as error:
+            return error
+
+    def _note_declined(self, feed: Feed, refusal: SizesRefused) -> None:
+        """Sizes that the reference takes and the result does not, once for each reason."""
+        reason = _shortened(refusal.message)
+        if reason in self.declined:
+            return
+        self.declined.add(reason)
+        text = f"the reference takes {_sizes_text(feed)} and the result declares that it does not: {reason}"
+        self.notes.append(Note("sizes", text, "the sizes that were judged are those of the samples"))
 
     def _look_for_chance(self, feed: Feed, outputs: Mapping[str, Outputs]) -> None:
         """Run the reference again: what it does not repeat cannot be held against the candidate value by value."""

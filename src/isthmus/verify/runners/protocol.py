@@ -33,6 +33,10 @@ class ModelRaised(RunnerFailed):
     """The model itself raised on these inputs; its process lives on and other inputs may work."""
 
 
+class SizesRefused(ModelRaised):
+    """The model declares that it takes no inputs of these sizes: a guard of an exported program, not a failure."""
+
+
 class Loaded(Protocol):
     """A model inside its framework, loaded once and run many times.
 
@@ -150,7 +154,7 @@ def _specs(plain: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
 
 
 _MESSAGE_ERRORS: Mapping[str, type[IsthmusError]] = {
-    cls.__name__: cls for cls in (InvalidModel, UsageError, UnsafeInput, RunnerFailed, ModelRaised)
+    cls.__name__: cls for cls in (InvalidModel, UsageError, UnsafeInput, RunnerFailed, ModelRaised, SizesRefused)
 }
 
 

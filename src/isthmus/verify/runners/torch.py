@@ -16,11 +16,14 @@ from isthmus.types import CARRIED_BY_TORCH, Signature, StoredWeight, TensorSpec
 from isthmus.verify.runners import codec, gradients
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.gradients import Gradients
-from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, require, signature_from
+from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, SizesRefused, require, signature_from
 from isthmus.verify.runners.torch_files import from_factory, from_file
 
 SLOW_PATH = "fast path off"
 """The variant of torch's attention that computes what the graph says, without the fused inference kernel."""
+
+_GUARD = "Guard failed"
+"""How an exported program begins to say which sizes it was not made for."""
 
 _NEED = "a PyTorch model is judged by running it there"
 
@@ -238,7 +241,13 @@ class _Exported:
         given = iter([to_torch(feeds[spec.name]) for spec in self.signature.inputs])
         leaves = [constant[0] if constant else next(given) for constant in self._constants]
         args, kwargs = self._pytree.tree_unflatten(leaves, self._in_spec)
-        return named_leaves(self._torch, self._module(*args, **kwargs), self.signature if self._named else None)
+        try:
+            made = self._module(*args, **kwargs)
+        except AssertionError as error:
+            if not str(error).startswith(_GUARD):
+                raise
+            raise SizesRefused(str(error)) from error
+        return named_leaves(self._torch, made, self.signature if self._named else None)
 
 
 def _gradients(
