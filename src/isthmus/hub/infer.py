@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
 import onnx
 import onnx_ir as ir
@@ -12,8 +13,9 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from isthmus.errors import InvalidModel
 from isthmus.hub.free_dims import is_open, made_up
 from isthmus.hub.io import MAP_TYPE, holds_map
+from isthmus.hub.loop_shapes import settle_loops
 from isthmus.hub.model import CHANNELS_LAST
-from isthmus.hub.ranks import copied_axis, ranks_of_outputs, reshaped, told_type
+from isthmus.hub.ranks import copied_axis, ranks_of_outputs, told_shape, told_type
 from isthmus.hub.schema import schema_of
 from isthmus.hub.upgrades.base import shape_of
 
@@ -34,11 +36,20 @@ def infer_shapes(model: ir.Model) -> None:
     of date: it only fills what inference leaves open. Weights are neither copied nor read: the inferred copy
     holds their shapes, and small integers alone keep their content.
     """
-    ours: set[ir.Value] = set()
+    ours = _infer_all(model, ())
+    for _ in range(_ROUNDS):
+        won = settle_loops(model, partial(_infer_all, model, frozenset(ours)))
+        if not won:
+            return
+        ours = _infer_all(model, ours | won)
+
+
+def _infer_all(model: ir.Model, told: Collection[ir.Value]) -> set[ir.Value]:
+    """What onnx infers by itself and by what it was ``told``; all that it had to be told."""
+    ours = set(told)
     _infer_once(model, ours)
     _fill_ranks(model, ours)
-    if _settle_loop_states(model, ours):
-        _fill_ranks(model, ours)
+    return ours
 
 
 def _infer_once(model: ir.Model, ours: set[ir.Value]) -> None:
@@ -55,7 +66,7 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
     for _ in range(_ROUNDS):
         filled = set[ir.Value]()
         for node in _nodes(model):
-            shape = reshaped(node, lambda dim: is_open(dim, invented))
+            shape = told_shape(node, lambda dim: is_open(dim, invented))
             if shape is not None:
                 node.outputs[0].shape = shape
                 filled.add(node.outputs[0])
@@ -75,63 +86,13 @@ def _fill_ranks(model: ir.Model, ours: set[ir.Value]) -> None:
 
 
 def _is_declared(value: ir.Value) -> bool:
-    """Whether a computed value has a shape, which onnx may not have seen itself: in a body it sees no constants."""
+    """Whether a computed value has a shape, which onnx may not have seen itself."""
     return value.shape is not None and value.producer() is not None
-
-
-def _settle_loop_states(model: ir.Model, ours: set[ir.Value]) -> bool:
-    """Shapes of what a Loop carries: assumed to be those of the initial values, and kept where the body proves it.
-
-    First the whole shape is assumed; where the body returns another one of the same rank, the rank alone.
-    """
-    settled = False
-    for whole in (True, False):
-        assumed = [
-            (state, returned)
-            for node in _nodes(model)
-            if node.op_type == "Loop"
-            for initial, state, returned in _carried(node)
-            if state.shape is None and _assume(state, initial, whole=whole)
-        ]
-        while assumed:
-            _infer_once(model, ours)
-            broken = [pair for pair in assumed if not _proven(*pair, whole=whole)]
-            if not broken:
-                settled = True
-                break
-            for state, _ in broken:
-                state.shape = None
-            assumed = [pair for pair in assumed if pair not in broken]
-            if not assumed:
-                _infer_once(model, ours)
-    return settled
-
-
-def _carried(loop: ir.Node) -> Iterator[tuple[ir.Value, ir.Value, ir.Value]]:
-    """(initial value, body input, body output) of each value that a Loop carries."""
-    body = loop.attributes["body"].as_graph()
-    for index, initial in enumerate(loop.inputs[2:]):
-        if initial is not None and isinstance(initial.type, ir.TensorType):
-            yield initial, body.inputs[index + 2], body.outputs[index + 1]
-
-
-def _assume(state: ir.Value, initial: ir.Value, *, whole: bool) -> bool:
-    if initial.shape is None:
-        return False
-    state.shape = initial.shape.copy() if whole else ir.Shape([None] * len(initial.shape))
-    state.type = state.type or initial.type
-    return True
-
-
-def _proven(state: ir.Value, returned: ir.Value, *, whole: bool) -> bool:
-    if state.shape is None or returned.shape is None or len(state.shape) != len(returned.shape):
-        return False
-    return not whole or state.shape == returned.shape
 
 
 def _inferred(model: ir.Model, ours: set[ir.Value]) -> onnx.ModelProto | None:
     """A weightless copy after inference, or ``None`` where onnx cannot read the model at all."""
-    with _copying(model), _declared_only(model, ours), _weightless(model):
+    with _copying(model), _declared_only(model, ours), _weightless(model), _constants_within(model):
         try:
             proto = ir.serde.serialize_model(model)
         except ir.serde.SerdeError as error:
@@ -175,6 +136,32 @@ def _copying(model: ir.Model) -> Iterator[None]:
                 node.attributes.add(allowzero)
         for value in targets:
             model.graph.initializers.pop(value.name or "", None)
+
+
+@contextlib.contextmanager
+def _constants_within(model: ir.Model) -> Iterator[None]:
+    """For a while, bodies hold the small constants that they use: onnx sees no content of what is around a body."""
+    held: list[tuple[ir.Node, int, ir.Value]] = []
+    inside: list[tuple[ir.Graph, ir.Value]] = []
+    try:
+        for graph in model.graphs():
+            for node in graph if graph is not model.graph else ():
+                for index, value in enumerate(node.inputs):
+                    if value is None or value.const_value is None or not value.is_initializer():
+                        continue
+                    if value.graph is graph or value.is_graph_input() or not _small(value.const_value):
+                        continue
+                    own = ir.val(f"{value.name}__within_{len(inside)}", const_value=value.const_value)
+                    graph.initializers.add(own)
+                    inside.append((graph, own))
+                    held.append((node, index, value))
+                    node.replace_input_with(index, own)
+        yield
+    finally:
+        for node, index, value in held:
+            node.replace_input_with(index, value)
+        for graph, own in inside:
+            graph.initializers.pop(own.name or "", None)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
 from isthmus.hub.schema import ML, schema_of
+from isthmus.hub.sizes import entries_of
 
 
 def ranks_of_outputs(node: ir.Node) -> list[int | None]:
@@ -55,13 +56,37 @@ def copied_axis(node: ir.Node) -> int | None:
     return axis if same and held == -math.prod(sizes) else None
 
 
-def reshaped(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
+def told_shape(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
+    """The shape of the output where the operands tell more of it than onnx sees; ``None`` where nothing is won."""
+    if node.domain != ONNX:
+        return None
+    if node.op_type == "Reshape":
+        return _reshaped(node, unknown)
+    return _tiled(node, unknown) if node.op_type == "Tile" else None
+
+
+def _tiled(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
+    """The output of a Tile: an axis that is there once is the operand's own, whatever its size."""
+    data, repeats = node.inputs[0], entries_of(node.inputs[1])
+    after = node.outputs[0].shape
+    if data is None or data.shape is None or repeats is None or len(data.shape) != len(repeats):
+        return None
+    known = after if after is not None and len(after) == len(repeats) else [ir.SymbolicDim(None)] * len(repeats)
+    dims = [
+        own if times == 1 and isinstance(dim, ir.SymbolicDim) and unknown(dim) else dim
+        for own, dim, times in zip(data.shape, known, repeats, strict=True)
+    ]
+    won = any(a != b and (isinstance(b, int) or not unknown(b)) for a, b in zip(known, dims, strict=True))
+    return ir.Shape(dims) if won else None
+
+
+def _reshaped(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
     """The output of a Reshape whose one open size follows: it holds as many elements as the input.
 
     What is free on both sides cancels: [batch, 3, 4] to [batch, ?] is [batch, 12], and to [?, 12] it is [batch, 12].
     ``None`` where nothing is won.
     """
-    if node.op_type != "Reshape" or node.domain != ONNX or node.inputs[0] is None:
+    if node.inputs[0] is None:
         return None
     before, after = node.inputs[0].shape, node.outputs[0].shape
     if before is None or after is None:

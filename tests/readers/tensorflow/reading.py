@@ -27,7 +27,7 @@ def hub_of(
     function: Callable[..., Any],
     *arrays: np.ndarray,
     free: Free | None = None,
-    dims: Mapping[str, Sequence[str]] | None = None,
+    dims: Mapping[str, Sequence[str | int]] | None = None,
 ) -> Hub:
     """The hub of a function of these arrays; it is canonical. ``dims`` names the free axes of ``x0``, ``x1``…"""
     specs = [_spec(array, (free or {}).get(i, ()), f"x{i}") for i, array in enumerate(arrays)]
