@@ -116,17 +116,23 @@ def _equation(recorded: Recorded, program: ExportedProgram, step: int) -> str | 
 
     It tells sizes of 0 and 1 from all others, also those that are computed on the way, and writes no limit of them.
     """
+    for times in _OTHERS:
+        sizes, _ = _free(recorded, step, times=times)
+        told = _guard(recorded, program, sizes)
+        if told is not None and " == " in told:
+            return told
+    return None
+
+
+def _guard(recorded: Recorded, program: ExportedProgram, sizes: Mapping[str, int]) -> str | None:
+    """What a program takes only sizes of which it holds, where it does not hold of these."""
     guards = getattr(program.module(), "_guards_fn", None)
     if guards is None:
         return None
-    for times in _OTHERS:
-        sizes, _ = _free(recorded, step, times=times)
-        try:
-            guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
-        except AssertionError as error:
-            told = str(error).partition("Guard failed: ")[2]
-            if " == " in told:
-                return told
+    try:
+        guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
+    except AssertionError as error:
+        return str(error).partition("Guard failed: ")[2] or None
     return None
 
 
@@ -134,7 +140,21 @@ def _loosened(recorded: Recorded, program: ExportedProgram) -> Note:
     """What became of free dimensions that torch.export would not take under their names."""
     fell = sorted(set(_fallen(recorded, program)))
     text = f"torch.export fixed the size of {', '.join(fell)}" if fell else "torch.export named the free dimensions"
+    if not fell and (limit := _least_limit(recorded, program)) is not None:
+        text += f" and takes only sizes of which {limit}"
     return Note("dynamic shapes", text, "the module in memory and its .py take every size")
+
+
+def _least_limit(recorded: Recorded, program: ExportedProgram) -> str | None:
+    """What keeps a program from the least sizes that the source's inputs may have, one dimension at a time."""
+    sizes, dims = _free(recorded, _affordable(recorded, _WIDER[0]))
+    limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
+    for name in dims:
+        limit = limits.get(name, {})
+        least = max(limit.get("min") or 1, limit.get("offset", 0) + limit.get("multiple", 1))
+        if (told := _guard(recorded, program, {**sizes, name: least})) is not None:
+            return told
+    return None
 
 
 _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.UserError)
