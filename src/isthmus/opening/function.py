@@ -34,8 +34,9 @@ class Variable:
 
     Where Isthmus wrote the source, the variable holds what an earlier one had in another order of axes: transposed by
     ``perm`` (of that one's axes), out of ``shape``; ``made_of`` tells how that was made of the earlier one's weight,
-    where the two differ. ``is_reference`` marks a variable of TensorFlow 1 whose tensor is the value itself, and no
-    handle. ``momentum`` is the share of a moving statistic that a step of training keeps.
+    where the two differ, and ``key`` is its key in a PyTorch state dict, where that is not its name. ``is_reference``
+    marks a variable of TensorFlow 1 whose tensor is the value itself, and no handle. ``momentum`` is the share of a
+    moving statistic that a step of training keeps.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Variable:
     perm: tuple[int, ...] = ()
     shape: tuple[int, ...] | None = None
     made_of: StoredWeight | None = None
+    key: str = ""
     is_reference: bool = False
     momentum: float | None = None
 

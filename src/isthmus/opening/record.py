@@ -20,7 +20,7 @@ class Stored:
 
     ``made_of`` tells how it was itself made of one of that model's, where its name alone does not. ``role`` is
     ``parameter`` or ``buffer``, or ``constant`` where it was no weight; ``copy_of`` names the weight that this is a
-    further copy of, in another order of axes.
+    further copy of, in another order of axes; ``key`` is its key in a PyTorch state dict, where it has another.
     """
 
     variable: str
@@ -31,6 +31,7 @@ class Stored:
     made_of: StoredWeight | None = None
     role: str = ""
     copy_of: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def _stored(name: str, entry: Mapping[str, Any]) -> Stored:
         made_of=_made_of(name, entry["made_of"]) if "made_of" in entry else None,
         role=str(entry.get("role", "")),
         copy_of=str(entry.get("copy_of", "")),
+        key=str(entry.get("key", "")),
     )
 
 

@@ -155,6 +155,7 @@ def _recorded(weights: Mapping[int, Variable], model: Any, record: Record) -> Ma
                 perm=stored.perm,
                 shape=stored.source_shape,
                 made_of=stored.made_of,
+                key=stored.key,
             )
     return renamed
 
@@ -166,7 +167,12 @@ def _constants(record: Record) -> Mapping[str, Variable]:
         if stored.role not in ("parameter", "buffer"):
             continue
         weight = Variable(
-            stored.copy_of or name, stored.role == "parameter", None, perm=stored.perm, shape=stored.source_shape
+            stored.copy_of or name,
+            stored.role == "parameter",
+            None,
+            perm=stored.perm,
+            shape=stored.source_shape,
+            key=record.weights.get(stored.copy_of, stored).key,
         )
         for place in stored.nodes:
             function, _, node = place.partition("/")

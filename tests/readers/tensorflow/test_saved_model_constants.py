@@ -122,3 +122,22 @@ def test_a_trainable_one_keeps_what_its_graph_does_not_hold(net: nn.Module, tmp_
     trained = {key: value.requires_grad for key, value in net.named_parameters()}
     assert {key: value.requires_grad for key, value in back.named_parameters()} == trained
     assert {key for key, _ in back.named_buffers()} >= {key for key, _ in net.named_buffers()}
+
+
+class Named(nn.Module):
+    """A weight that is called as the input is, in two orders of axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x):
+        return torch.tanh(x @ self.x.T) @ self.x
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_weight_that_stepped_aside_has_its_key_again(tmp_path: Path, trainable: bool) -> None:
+    net = Named().eval()
+    folder = saved(net, tmp_path / "net", trainable=trainable)
+    back = isthmus.convert(folder, to="torch", options=Options(verify=False)).model
+    assert list(back.state_dict()) == ["x"] and torch.equal(back.state_dict()["x"], net.x)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import tensorflow as tf
 
 from isthmus.errors import Unsupported
-from isthmus.hub.state import PLACE
+from isthmus.hub.state import KEY, PLACE
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.handles import VariableHandle
@@ -60,7 +60,8 @@ class Weights:
 
     def constant(self, node: tf.Operation) -> ir.Value | None:
         """What a ``Const`` gives that holds a weight; None where it holds none."""
-        told = self.constants.get(f"{node.graph.name}/{node.name}")
+        graph = getattr(node.graph, "name", "")  # only functions have one
+        told = self.constants.get(f"{graph}/{node.name}")
         if told is None:
             return None
         weight = replace(told, value=_Constant(node, node.graph))
@@ -72,6 +73,8 @@ class Weights:
         role = "parameter" if weight.trainable else "buffer"
         value = self.op.initializer(_tensor_of(weight), weight.name, role=role)
         mark_momentum(value, weight.momentum)
+        if weight.key:
+            value.metadata_props[KEY] = weight.key
         place = self.places.get(weight.name, "")
         if place and weight.shape is None and not weight.perm:
             value.metadata_props[PLACE] = place

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.hub.provenance import class_of, where
-from isthmus.hub.state import state_of, written
+from isthmus.hub.state import key_of, state_of, written
 from isthmus.passes.batchnorm import FOLDED
 from isthmus.passes.edit import PARAMETER, PERM, SHAPE
 from isthmus.passes.gates import made_of
@@ -156,6 +156,8 @@ def _stored(value: ir.Value) -> dict[str, Any]:
     for key, mark in (("perm", PERM), ("source_shape", SHAPE)):
         if text := value.metadata_props.get(mark):
             stored[key] = [int(part) for part in text.split(",") if part.strip()]
+    if (key := key_of(value)) != value.name:
+        stored["key"] = key
     if (origin := _copied(value)) is not None:
         stored["copy_of"] = origin
     if (made := made_of(value, str(value.name))) is not None:
