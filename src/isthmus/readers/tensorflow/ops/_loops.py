@@ -312,10 +312,14 @@ def _list_of(own: _Loop, k: int, rows: ir.Value, trips: ir.Value | None) -> Tens
             size = count(op, before)
             return resized(op, held, op.Max(size, count(op, held)) if how.grows else size)
     before = fitted(op, own.c, before, op.Shape(rows, start=1), element)
-    first, many = op.Cast(start, to=INT64), op.Squeeze(op.Shape(rows, start=0, end=1))
-    places = op.Range(first, op.Sub(first, many), -1) if backward else op.Range(first, op.Add(first, many), 1)
-    places = op.Unsqueeze(places, [1])
-    return dataclasses.replace(held, value=op.ScatterND(before.value, places, rows))
+    first = op.Unsqueeze(op.Cast(start, to=INT64), [0])
+    after = op.Add(first, op.Shape(rows, start=0, end=1))
+    if backward:
+        first, after = op.Add(op.Sub(first, op.Shape(rows, start=0, end=1)), 1), op.Add(first, 1)
+        rows = op.Slice(rows, [-1], [np.iinfo(np.int64).min], [0], [-1])
+    head = op.Slice(before.value, [0], first, [0])
+    tail = op.Slice(before.value, after, [np.iinfo(np.int64).max], [0])
+    return dataclasses.replace(held, value=op.Concat(head, rows, tail, axis=0))
 
 
 def _with_last(own: _Loop, k: int, index: int, item: ir.Value) -> TensorList:
