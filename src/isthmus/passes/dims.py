@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -16,6 +17,9 @@ from isthmus.passes.edit import Editor, attribute, dims, known, rank
 
 Entry = int | str | None
 """A size that is known, the name of a free dimension, or something computed."""
+
+_TARGETS: Mapping[str, int] = MappingProxyType({"Reshape": 1, "Resize": 3})
+"""Which input has the sizes of the result, all of them."""
 
 _MOST = 64
 """Longer lists of integers are data, not shapes."""
@@ -55,8 +59,9 @@ class SimplifyShapes(HubPass):
         for node in list(hub.graph.all_nodes()):
             if node.domain != ONNX:
                 continue
+            if (target := _TARGETS.get(node.op_type)) is not None and len(node.inputs) > target:
+                named |= _name_axes(node, node.inputs[target], entries)
             if node.op_type == "Reshape":
-                named |= _name_axes(node, entries)
                 modified |= _simplify(edit, node, entries, reasons)
             elif (found := _entries(node, entries)) is not None and len(found) <= _MOST:
                 value = node.outputs[0]
@@ -205,11 +210,13 @@ def _simplify(edit: Editor, node: ir.Node, entries: dict[ir.Value, list[Entry]],
     return True
 
 
-def _name_axes(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> bool:
+def _name_axes(node: ir.Node, target: ir.Value | None, entries: dict[ir.Value, list[Entry]]) -> bool:
     """A free axis of the result whose size is a named dimension's has that name; inference cannot see it."""
     value = node.outputs[0]
-    found, shape = _of(node.inputs[1], entries), dims(value)
-    if found is None or shape is None or len(found) != len(shape) or value.is_graph_output():
+    found, shape = _of(target, entries), dims(value)
+    if "axes" in node.attributes or value.is_graph_output():
+        return False
+    if found is None or shape is None or len(found) != len(shape):
         return False
     better = [e if isinstance(e, str) and not isinstance(d, int) else d for e, d in zip(found, shape, strict=True)]
     if better == list(shape):
