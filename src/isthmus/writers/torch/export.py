@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic
@@ -23,6 +24,9 @@ from isthmus.writers.torch.origins import ORIGINS, origins
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.weights import held_dtype
 from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
+
+_IMAGE = 4
+"""The least rank of a batch of images."""
 
 _FIRST = 3
 """The least size of an example: 0 and 1 are special to torch.export."""
@@ -85,7 +89,7 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     failures: list[Exception] = []
     narrow: tuple[ExportedProgram, str] | None = None
     fixed = fixed_sizes(recorded.hub.graph)
-    attempts = [*_ATTEMPTS]
+    attempts = _attempts(recorded.hub.graph)
     while attempts:
         attempt = attempts.pop(0)
         step = _affordable(recorded, attempt.step)
@@ -109,6 +113,18 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
         text = f"torch.export takes only sizes of which {narrow[1]}"
         return narrow[0], [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
     raise _refused(failures[0]) from failures[0]
+
+
+def _attempts(graph: ir.Graph) -> list[_Attempt]:
+    """In the order in which they are likely to be taken.
+
+    Images of any height and width shrink on their way, to what may be one pixel: that is barred where sizes of 1 are
+    told apart, so the attempts that do not tell them apart come first.
+    """
+    images = [value.shape for value in graph.inputs if value.shape is not None and len(value.shape) >= _IMAGE]
+    if not any(_name_of(side) for shape in images for side in shape[1:]):
+        return [*_ATTEMPTS]
+    return [replace(a, oblivious=not a.oblivious) if a.named else a for a in _ATTEMPTS]
 
 
 def _equation(recorded: Recorded, program: ExportedProgram, step: int) -> str | None:
