@@ -89,7 +89,17 @@ class Recorder(TracerBase):
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Record a call of ``function``, whether or not there is a proxy among its arguments."""
+        if function is torch.tensor and not self.is_outermost:
+            return self._filled(*args, **kwargs)
         return self.create_proxy("call_function", function, args, kwargs)
+
+    def _filled(self, values: Any, **kwargs: Any) -> fx.Proxy:
+        """``torch.tensor`` in a body: torch.export makes a constant of that one, which no body in a file can hold."""
+        if not isinstance(values, Sequence):
+            return self.create_proxy("call_function", torch.full, ([], values), kwargs)
+        if not values:
+            return self.create_proxy("call_function", torch.zeros, ([0],), kwargs)
+        return self.create_proxy("call_function", torch.stack, ([self._filled(v, **kwargs) for v in values],), {})
 
     def module(self, path: str, module: nn.Module, *args: Any) -> Any:
         """Put ``module`` at ``path`` and record a call of it."""
