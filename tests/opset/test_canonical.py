@@ -186,3 +186,17 @@ def test_weights_are_not_copied() -> None:
     graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[weight], opset_imports={"": 18}, name="g")
     hub = read_onnx(ir.Model(graph, ir_version=10))
     assert np.shares_memory(hub.graph.initializers["w"].const_value.numpy(), array)
+
+
+@pytest.mark.parametrize("policy", ["stretch", "not_larger"])
+def test_what_is_resized_by_sizes_keeps_its_batch(policy: str) -> None:
+    model = _model(
+        f"<int64[2] size = {{8, 8}}> {{ s = Shape<end = 2>(x) t = Concat<axis = 0>(s, size)"
+        f' a = Resize<keep_aspect_ratio_policy = "{policy}">(x, , , t) b = Relu(a) y = Relu(b) }}',
+        head="float[batch,3,h,w] x) => (float[?,?,?,?] y",
+    )
+    names = [
+        str(node.outputs[0].shape[0]) for node in model.graph if node.op_type == "Relu" and node.outputs[0].shape
+    ]
+    assert (names[0] == "batch") is (policy == "stretch")
+    assert (names[-1] == "batch") is (policy == "stretch")

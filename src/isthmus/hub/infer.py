@@ -14,9 +14,10 @@ from isthmus.errors import InvalidModel
 from isthmus.hub.free_dims import is_open, made_up
 from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.loop_shapes import settle_loops
-from isthmus.hub.model import CHANNELS_LAST
+from isthmus.hub.model import CHANNELS_LAST, ONNX
 from isthmus.hub.ranks import copied_axis, ranks_of_outputs, told_shape, told_type
 from isthmus.hub.schema import schema_of
+from isthmus.hub.sizes import entries_of, gives_all_sizes
 from isthmus.hub.upgrades.base import shape_of
 
 _SHAPES_DEPEND = 1 << 16
@@ -36,12 +37,25 @@ def infer_shapes(model: ir.Model) -> None:
     of date: it only fills what inference leaves open. Weights are neither copied nor read: the inferred copy
     holds their shapes, and small integers alone keep their content.
     """
-    ours = _infer_all(model, ())
+    ours = _infer_all(model, _resized(model))
     for _ in range(_ROUNDS):
         won = settle_loops(model, partial(_infer_all, model, frozenset(ours)))
         if not won:
             return
         ours = _infer_all(model, ours | won)
+
+
+def _resized(model: ir.Model) -> set[ir.Value]:
+    """What a Resize gives whose sizes are all told: onnx's inference loses the names of those that are computed."""
+    invented, found = made_up(model), set[ir.Value]()
+    for node in _nodes(model):
+        if node.op_type != "Resize" or node.domain != ONNX or len(node.inputs) < 4 or not gives_all_sizes(node):
+            continue
+        sizes = entries_of(node.inputs[3])
+        if sizes and all(isinstance(size, int) or not is_open(size, invented) for size in sizes):
+            node.outputs[0].shape = ir.Shape(sizes)
+            found.add(node.outputs[0])
+    return {value for value in found if value.type is not None and not value.is_graph_output()}
 
 
 def _infer_all(model: ir.Model, told: Collection[ir.Value]) -> set[ir.Value]:

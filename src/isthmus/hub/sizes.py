@@ -29,6 +29,12 @@ def entries_of(value: ir.Value | None) -> Entries | None:
     return None if node is None or rule is None else rule(node)
 
 
+def gives_all_sizes(resize: ir.Node) -> bool:
+    """Whether the sizes that a Resize is given are those of its output: of every axis, and taken as they are."""
+    policy = resize.attributes.get("keep_aspect_ratio_policy")
+    return "axes" not in resize.attributes and (policy is None or policy.as_string() == "stretch")
+
+
 def _constant(tensor: ir.TensorProtocol) -> Entries | None:
     return [int(entry) for entry in tensor.numpy().reshape(-1)] if tensor.size <= _MOST else None
 

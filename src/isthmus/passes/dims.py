@@ -12,6 +12,7 @@ import onnx_ir as ir
 from isthmus.hub.free_dims import name_free_dims
 from isthmus.hub.infer import infer_shapes
 from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.sizes import gives_all_sizes
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, known, rank
 
@@ -214,7 +215,7 @@ def _name_axes(node: ir.Node, target: ir.Value | None, entries: dict[ir.Value, l
     """A free axis of the result whose size is a named dimension's has that name; inference cannot see it."""
     value = node.outputs[0]
     found, shape = _of(target, entries), dims(value)
-    if "axes" in node.attributes or value.is_graph_output():
+    if value.is_graph_output() or (node.op_type == "Resize" and not gives_all_sizes(node)):
         return False
     if found is None or shape is None or len(found) != len(shape):
         return False
