@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,89 +13,14 @@ pytest.importorskip("onnxruntime")
 
 import keras
 import tensorflow as tf
+from frozen_graphs import ROW, Build, X, frozen, lowered, old_control_flow, ops, v1
 from reading import assert_equal, run_hub
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from isthmus.errors import Unsupported
-from isthmus.hub.model import Hub
 from isthmus.readers.tensorflow import read_tensorflow
-from isthmus.types import Options
 
 pytestmark = pytest.mark.tensorflow
-
-v1 = tf.compat.v1
-X = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
-ROW = [[X[:1]]]
-Build = Callable[..., Any]
-Free = Mapping[int, Sequence[int]]
-
-
-def ops(hub: Hub) -> list[str]:
-    return [node.op_type for node in hub.graph.all_nodes()]
-
-
-@contextlib.contextmanager
-def old_control_flow() -> Iterator[None]:
-    v1.disable_control_flow_v2()
-    try:
-        yield
-    finally:
-        v1.enable_control_flow_v2()
-
-
-def frozen(folder: Path, build: Build, *feeds: Any, free: Free | None = None, more: Sequence[Any] = ()) -> Hub:
-    """What is read of the frozen graph that ``build`` makes; it agrees with a session for all feeds."""
-    with old_control_flow(), tf.Graph().as_default() as graph:
-        inputs = [
-            v1.placeholder(
-                np.asarray(x).dtype,
-                [None if axis in (free or {}).get(k, ()) else size for axis, size in enumerate(np.shape(x))],
-                name=f"x{k}",
-            )
-            for k, x in enumerate(feeds)
-        ]
-        outputs = [tf.identity(t, name=f"out{k}") for k, t in enumerate(tf.nest.flatten(build(*inputs)))]
-        with v1.Session(graph=graph) as session:
-            session.run(v1.global_variables_initializer())
-            expected = [
-                session.run(outputs, {t.name: np.asarray(x) for t, x in zip(inputs, given, strict=True)})
-                for given in (feeds, *more)
-            ]
-            proto = tf.compat.v1.graph_util.convert_variables_to_constants(
-                session, graph.as_graph_def(), [t.op.name for t in outputs]
-            )
-    (folder / "net.pb").write_bytes(proto.SerializeToString())
-    asked = ",".join(t.name for t in inputs) + "->" + ",".join(t.name for t in outputs)
-    hub = read_tensorflow(folder / "net.pb", options=Options(signature=asked))
-    for given, wanted in zip((feeds, *more), expected, strict=True):
-        found = run_hub(hub, *[np.asarray(x) for x in given])
-        for ours, theirs in zip(found, wanted, strict=True):
-            assert_equal(ours, np.asarray(theirs), 1e-5, 1e-6)
-    return hub
-
-
-def lowered(function: Build, *feeds: Any, free: Free | None = None, more: Sequence[Any] = ()) -> Hub:
-    """What is read of a function whose control flow was lowered when its variables became constants."""
-    traced = tf.function(function)
-    specs = [
-        tf.TensorSpec(
-            [None if axis in (free or {}).get(k, ()) else size for axis, size in enumerate(np.shape(x))],
-            np.asarray(x).dtype,
-            name=f"x{k}",
-        )
-        for k, x in enumerate(feeds)
-    ]
-    concrete = convert_variables_to_constants_v2(traced.get_concrete_function(*specs), lower_control_flow=True)
-    hub = read_tensorflow(concrete)
-    for given in (feeds, *more):
-        expected = [np.asarray(t) for t in tf.nest.flatten(function(*map(tf.constant, given)))]
-        found = run_hub(hub, *[np.asarray(x) for x in given])
-        for ours, theirs in zip(found, expected, strict=True):
-            assert_equal(ours, theirs, 1e-5, 1e-6)
-    return hub
-
-
-# ---------------------------------------------------------------------------------------------------- loops
 
 
 def test_a_loop(tmp_path: Path) -> None:
@@ -179,133 +102,6 @@ def test_a_variable_that_is_changed_on_the_way_is_refused_by_name(is_resource: b
 
 
 # ---------------------------------------------------------------------------------------------------- cells
-
-
-@pytest.fixture(scope="module")
-def cells() -> Any:
-    return pytest.importorskip("tf_keras.src.layers.rnn.legacy_cells")
-
-
-def time(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-CELLS = {
-    "BasicLSTMCell": "LSTM",
-    "LSTMCell": "LSTM",
-    "GRUCell": "GRU",
-    "BasicRNNCell": "RNN",
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CELLS)
-def test_cells_over_time_are_layers(name: str, cells: Any, tmp_path: Path) -> None:
-    hub = frozen(
-        tmp_path,
-        lambda x: v1.nn.dynamic_rnn(getattr(cells, name)(4), x, dtype=tf.float32),
-        time(2, 5, 6),
-        free={0: [0, 1]},
-        more=[[time(1, 2, 6)]],
-    )
-    assert ops(hub).count(CELLS[name]) == 1
-    assert not {"Loop", "Pad", "Range"} & set(ops(hub))
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_two_directions(cells: Any, tmp_path: Path) -> None:
-    hub = frozen(
-        tmp_path,
-        lambda x: v1.nn.bidirectional_dynamic_rnn(cells.LSTMCell(4), cells.LSTMCell(3), x, dtype=tf.float32),
-        time(2, 5, 6),
-        free={0: [0, 1]},
-        more=[[time(1, 2, 6)]],
-    )
-    assert ops(hub).count("LSTM") == 2
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda cells: cells.LSTMCell(4, use_peepholes=True),
-        lambda cells: cells.LSTMCell(4, num_proj=3),
-        lambda cells: cells.MultiRNNCell([cells.BasicLSTMCell(4), cells.GRUCell(3)]),
-    ],
-    ids=["peepholes", "projection", "stacked"],
-)
-def test_other_cells_stay_loops(make: Any, cells: Any, tmp_path: Path) -> None:
-    hub = frozen(
-        tmp_path,
-        lambda x: v1.nn.dynamic_rnn(make(cells), x, dtype=tf.float32),
-        time(2, 5, 6),
-        free={0: [0, 1]},
-        more=[[time(1, 2, 6)]],
-    )
-    assert ops(hub).count("Loop") == 1
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CELLS)
-def test_sequences_of_several_lengths(name: str, cells: Any, tmp_path: Path) -> None:
-    hub = frozen(
-        tmp_path,
-        lambda x, lengths: v1.nn.dynamic_rnn(getattr(cells, name)(4), x, lengths, dtype=tf.float32),
-        time(2, 5, 6),
-        np.asarray([3, 5], np.int32),
-        free={0: [0, 1], 1: [0]},
-        more=[
-            [time(3, 4, 6), np.asarray([0, 1, 4], np.int32)],
-            [time(1, 4, 6), np.asarray([2], np.int32)],
-            [time(2, 4, 6), np.asarray([9, 0], np.int32)],
-        ],
-    )
-    (node,) = [node for node in hub.graph if node.op_type == CELLS[name]]
-    assert node.inputs[4] is not None
-    assert not {"Loop", "Pad"} & set(ops(hub))
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_lengths_and_states_that_begin_elsewhere_stay_a_loop(cells: Any, tmp_path: Path) -> None:
-    """What the state of an empty sequence is, is its first one here, and zeros in ONNX Runtime."""
-
-    def build(x: Any, lengths: Any) -> Any:
-        cell = cells.GRUCell(6)
-        return v1.nn.dynamic_rnn(cell, x, lengths, initial_state=x[:, 0] * 2)
-
-    hub = frozen(tmp_path, build, time(2, 5, 6), np.asarray([0, 5], np.int32), free={0: [0, 1], 1: [0]})
-    assert "Loop" in ops(hub)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_both_directions_of_sequences_of_several_lengths(cells: Any, tmp_path: Path) -> None:
-    def build(x: Any, lengths: Any) -> Any:
-        forward, backward = cells.LSTMCell(4), cells.LSTMCell(3)
-        return v1.nn.bidirectional_dynamic_rnn(forward, backward, x, lengths, dtype=tf.float32)
-
-    hub = frozen(
-        tmp_path,
-        build,
-        time(2, 5, 6),
-        np.asarray([3, 5], np.int32),
-        free={0: [0, 1], 1: [0]},
-        more=[[time(3, 4, 6), np.asarray([0, 1, 4], np.int32)]],
-    )
-    assert ops(hub).count("LSTM") == 2
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_steps_that_are_unrolled(cells: Any, tmp_path: Path) -> None:
-    frozen(
-        tmp_path,
-        lambda x: v1.nn.static_rnn(cells.LSTMCell(4), tf.unstack(x, axis=1), dtype=tf.float32),
-        time(2, 3, 6),
-        free={0: [0]},
-        more=[[time(1, 3, 6)]],
-    )
-
-
-# --------------------------------------------------------------------------------------------------- arrays
 
 
 def test_an_array_that_grows_in_a_loop(tmp_path: Path) -> None:
