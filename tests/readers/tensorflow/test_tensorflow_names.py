@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+
+pytest.importorskip("tensorflow")
+pytest.importorskip("onnxruntime")
+
+import keras
 import tensorflow as tf
 from reading import agree, hub_of
 
 from isthmus.hub.model import Hub
 from isthmus.readers.tensorflow import read_tensorflow
+
+pytestmark = pytest.mark.tensorflow
 
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
 FEWER = ((ROWS[:1],), (ROWS[:2],))
