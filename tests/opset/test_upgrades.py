@@ -102,10 +102,19 @@ def test_refused_all_at_once() -> None:
 
 
 def test_a_pin_below_what_a_node_needs_names_the_node() -> None:
-    hub = read_onnx(_parsed('<ir_version: 9, opset_import: ["": 20]> g (float[2] x) => (float[2] y) { y = Gelu(x) }'))
-    with pytest.raises(Unsupported, match=r"Gelu.*needs opset 20"):
+    text = '<ir_version: 13, opset_import: ["": 26]> g (float[2] x) => (int32[2] y) { y = BitCast<to = 6>(x) }'
+    hub = read_onnx(_parsed(text))
+    with pytest.raises(Unsupported, match=r"BitCast.*needs opset 26"):
         write_onnx(hub, None, options=Options(opset=18))
+    assert write_onnx(hub, None, options=Options(opset=26)).model.opset_imports[""] == 26
+
+
+def test_a_pin_below_what_is_made_of_older_operators_spells_it_out() -> None:
+    hub = read_onnx(_parsed('<ir_version: 9, opset_import: ["": 20]> g (float[2] x) => (float[2] y) { y = Gelu(x) }'))
     assert write_onnx(hub, None, options=Options(opset=20)).model.opset_imports[""] == 20
+    written = write_onnx(hub, None, options=Options(opset=18)).model
+    assert written.opset_imports[""] == 18
+    assert "Erf" in {node.op_type for node in written.graph}
 
 
 @pytest.mark.parametrize(
