@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,8 @@ import h5py
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
 from isthmus.opening.archives import check_archive, check_hdf5, opened_archive, text_of
 from isthmus.opening.custom import NAME_THEM, custom_objects
-from isthmus.opening.legacy import load_legacy
+from isthmus.opening.legacy import LOADING, load_legacy
 from isthmus.opening.quiet import quiet
-
-_LOADING = (
-    *(AttributeError, ImportError, KeyError, IndexError, NotImplementedError, OSError, RuntimeError, TypeError),
-    *(ValueError, zipfile.BadZipFile, AssertionError, EOFError),
-)
-"""What Keras raises on files that it cannot make sense of."""
 
 _ROOMS = (
     *("activations", "constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers"),
@@ -56,7 +49,7 @@ def load_file(path: Path, custom: Sequence[str] = (), *, trust: bool = False) ->
     try:
         with quiet():
             return keras.saving.load_model(path, {**named, **registered}, compile=False, safe_mode=not trust)
-    except _LOADING as error:
+    except LOADING as error:
         if "register_keras_serializable" in str(error):  # it looks for what it has not
             raise UnsafeInput(f"{path.name} needs custom objects: {_first(error)}", hint=NAME_THEM) from error
         raise InvalidModel(f"Keras cannot load {path.name}: {_first(error)}") from error

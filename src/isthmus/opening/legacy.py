@@ -15,10 +15,12 @@ from isthmus.errors import FrameworkMissing, InvalidModel, UnsafeInput
 from isthmus.opening.custom import NAME_THEM
 from isthmus.opening.quiet import quiet
 
-_LOADING = (
+LOADING = (
     *(AttributeError, ImportError, KeyError, IndexError, NotImplementedError, OSError, RuntimeError, TypeError),
     *(ValueError, zipfile.BadZipFile, AssertionError, EOFError),
 )
+"""What Keras, of any version, raises on files that it cannot make sense of."""
+
 _CUDNN: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "CuDNNGRU": ("GRU", {"reset_after": True, "recurrent_activation": "sigmoid"}),
     "CuDNNLSTM": ("LSTM", {"recurrent_activation": "sigmoid"}),
@@ -62,7 +64,7 @@ def load_legacy(path: Path, config: Mapping[str, Any], custom: Mapping[str, Any]
                 model = tf_keras.models.model_from_config(up_to_date(config))
             model.load_weights(path)
             return model
-    except _LOADING as error:
+    except LOADING as error:
         told = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "custom_object_scope" in str(error):  # it looks for what it has not
             raise UnsafeInput(f"{path.name} needs custom objects: {told}", hint=NAME_THEM) from error
