@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, Hub
-from isthmus.passes.base import HubPass, PassResult, Reasons
-from isthmus.passes.edit import Editor, attribute, dims, replace
-from isthmus.passes.recover.match import made_by, operands, remove_unused, scalar
+from isthmus.hub.model import Hub
+from isthmus.passes.base import HubPass, PassResult
+from isthmus.passes.edit import attribute
+from isthmus.passes.recover.match import Found, made_by, operands, recovered, scalar
 
 _NEAR = 1e-6
 """How far constants may be off in relation to 1: as single precision holds a third and a sixth."""
 
 _DEFAULTS = (("alpha", 0.2), ("beta", 0.5))
-
-Found = tuple[ir.Value, dict[str, float]]
-"""What an activation is of, and its attributes."""
 
 
 class RecoverHardSigmoid(HubPass):
@@ -43,7 +40,7 @@ class RecoverHardSigmoid(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        return _recovered(hub, "HardSigmoid", ("Div", "Mul", "Clip", "Max", "Min"), _hard_sigmoid)
+        return recovered(hub, "HardSigmoid", ("Div", "Mul", "Clip", "Max", "Min"), _hard_sigmoid)
 
 
 class RecoverHardSwish(HubPass):
@@ -68,7 +65,7 @@ class RecoverHardSwish(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        return _recovered(hub, "HardSwish", ("Mul", "Div"), _hard_swish)
+        return recovered(hub, "HardSwish", ("Mul", "Div"), _hard_swish)
 
 
 class RecoverMish(HubPass):
@@ -94,29 +91,7 @@ class RecoverMish(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        return _recovered(hub, "Mish", ("Mul",), _mish)
-
-
-def _recovered(
-    hub: Hub, name: str, lasts: tuple[str, ...], find: Callable[[ir.Value], Iterator[Found]]
-) -> PassResult:
-    """``name`` in the place of every operator among ``lasts`` that ``find`` knows as its end."""
-    reasons, edit, modified = Reasons(), Editor(hub.model), False
-    for node in list(hub.graph.all_nodes()):
-        if node.graph is None or node.domain != ONNX or node.op_type not in lasts:
-            continue
-        found = next(find(node.outputs[0]), None)
-        if found is None:
-            continue
-        value, attributes = found
-        if value.dtype is None or not value.dtype.is_floating_point():
-            reasons.decline(node, "its operand is no float")
-            continue
-        made = edit.before(node, name, [value], attributes, shape=dims(value))
-        replace(node.outputs[0], made)
-        remove_unused(node)
-        modified = True
-    return PassResult(hub, modified, tuple(reasons.found))
+        return recovered(hub, "Mish", ("Mul",), _mish)
 
 
 def _hard_sigmoid(value: ir.Value) -> Iterator[Found]:

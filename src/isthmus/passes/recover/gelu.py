@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, Hub
-from isthmus.passes.base import HubPass, PassResult, Reasons
-from isthmus.passes.edit import Editor, dims, replace
-from isthmus.passes.recover.match import is_near, made_by, operands, remove_unused, scalar
+from isthmus.hub.model import Hub
+from isthmus.passes.base import HubPass, PassResult
+from isthmus.passes.recover.match import Found, is_near, made_by, operands, recovered, scalar
 
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_TWO_OVER_PI = math.sqrt(2 / math.pi)
@@ -43,24 +42,11 @@ class RecoverGelu(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
-        reasons = Reasons()
-        edit = Editor(hub.model)
-        modified = False
-        for node in list(hub.graph.all_nodes()):
-            if node.graph is None or node.domain != ONNX or node.op_type != "Mul":
-                continue
-            found = next(_matches(node.outputs[0]), None)
-            if found is None:
-                continue
-            value, approximate = found
-            if value.dtype is None or not value.dtype.is_floating_point():
-                reasons.decline(node, "its operand is no float")
-                continue
-            made = edit.before(node, "Gelu", [value], {"approximate": approximate}, shape=dims(value))
-            replace(node.outputs[0], made)
-            remove_unused(node)
-            modified = True
-        return PassResult(hub, modified, tuple(reasons.found))
+        return recovered(hub, "Gelu", ("Mul",), _gelu)
+
+
+def _gelu(value: ir.Value) -> Iterator[Found]:
+    yield from ((x, {"approximate": kind}) for x, kind in _matches(value))
 
 
 def _matches(out: ir.Value) -> Iterator[tuple[ir.Value, str]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, ROLE
-from isthmus.passes.edit import Editor, attribute, dims, graph_of, known
+from isthmus.hub.model import ONNX, ROLE, Hub
+from isthmus.passes.base import PassResult, Reasons
+from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
+
+Found = tuple[ir.Value, Mapping[str, Any]]
+"""What an activation is of, and its attributes."""
 
 _ROUNDINGS = 4
 """So many roundings may lie between a number and its constant: a root of a quotient, say."""
@@ -167,3 +172,23 @@ def is_zero(state: ir.Value | None) -> bool:
         return held is None or not held.numpy().any()
     array = known(node.inputs[0])
     return array is not None and array.size == 1 and not array.any()
+
+
+def recovered(hub: Hub, name: str, lasts: tuple[str, ...], find: Callable[[ir.Value], Iterator[Found]]) -> PassResult:
+    """``name`` in the place of every operator among ``lasts`` that ``find`` knows as its end."""
+    reasons, edit, modified = Reasons(), Editor(hub.model), False
+    for node in list(hub.graph.all_nodes()):
+        if node.graph is None or node.domain != ONNX or node.op_type not in lasts:
+            continue
+        found = next(find(node.outputs[0]), None)
+        if found is None:
+            continue
+        value, attributes = found
+        if value.dtype is None or not value.dtype.is_floating_point():
+            reasons.decline(node, "its operand is no float")
+            continue
+        made = edit.before(node, name, [value], attributes, shape=dims(value))
+        replace(node.outputs[0], made)
+        remove_unused(node)
+        modified = True
+    return PassResult(hub, modified, tuple(reasons.found))
