@@ -80,11 +80,11 @@ def test_max_roi_pool(form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", COUNTED)
-@pytest.mark.parametrize("align_corners", (0, 1))
-@pytest.mark.parametrize("size", ((2, 3, 4, 5), (2, 3, 4, 5, 6), (1, 1, 1, 4)))
+@pytest.mark.parametrize(
+    ("size", "align_corners"),  # the corners of a single pixel are nowhere defined
+    [((2, 3, 4, 5), 0), ((2, 3, 4, 5), 1), ((2, 3, 4, 5, 6), 0), ((2, 3, 4, 5, 6), 1), ((1, 1, 1, 4), 0)],
+)
 def test_affine_grid(size: tuple[int, ...], align_corners: int, form: Form) -> None:
-    if align_corners and 1 in size[2:]:
-        pytest.skip("the corners of a single pixel are nowhere defined")
     rank = len(size) - 2
     theta = _floats(size[0], rank, rank + 1)
     node = Node("AffineGrid", [theta, np.array(size, np.int64)], {"align_corners": align_corners})

@@ -121,13 +121,16 @@ def test_filled_with_text():
     agree(lambda x: (tf.zeros_like(x), tf.fill(tf.shape(x), "ab")), np.array(["a", "bc"], object), free={0: [0]})
 
 
+WHOLE = [(0, 7, 2), (5, -4, -3), (3, 3, 1)]
+PARTS = [(0.5, 3.1, 0.4), (2, 0, -0.3), (0, 0.6, 0.1)]
+
+
 @pytest.mark.parametrize(
-    ("start", "limit", "delta"), [(0, 7, 2), (5, -4, -3), (3, 3, 1), (0.5, 3.1, 0.4), (2, 0, -0.3), (0, 0.6, 0.1)]
+    ("dtype", "start", "limit", "delta"),
+    [(dtype, *bounds) for dtype in (np.int32, np.int64) for bounds in WHOLE]
+    + [(dtype, *bounds) for dtype in (np.float32, np.float64) for bounds in (*WHOLE, *PARTS)],
 )
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32, np.float64])
-def test_range(start, limit, delta, dtype):
-    if float(delta) != int(delta) and np.issubdtype(dtype, np.integer):
-        pytest.skip("a step of 0")
+def test_range(dtype, start, limit, delta):
     numbers = [dtype(n) for n in (start, limit, delta)]
     agree(lambda a, b, d: RAW.Range(start=a, limit=b, delta=d), *numbers)
 
