@@ -15,9 +15,10 @@ from isthmus.hub.free_dims import is_open, made_up
 from isthmus.hub.io import MAP_TYPE, holds_map
 from isthmus.hub.loop_shapes import settle_loops
 from isthmus.hub.model import CHANNELS_LAST, ONNX
-from isthmus.hub.ranks import copied_axis, ranks_of_outputs, told_shape, told_type
+from isthmus.hub.ranks import ranks_of_outputs, told_type
 from isthmus.hub.schema import schema_of
 from isthmus.hub.sizes import entries_of, gives_all_sizes
+from isthmus.hub.told import copied_axis, told_shape
 from isthmus.hub.upgrades.base import shape_of
 
 _SHAPES_DEPEND = 1 << 16

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
 from isthmus.hub.schema import ML, schema_of
-from isthmus.hub.sizes import entries_of
 
 
 def ranks_of_outputs(node: ir.Node) -> list[int | None]:
@@ -38,84 +35,6 @@ def told_type(node: ir.Node, index: int) -> ir.TypeProtocol | None:
         return ir.TensorType(ir.DataType.FLOAT)
     alike = (v for v, parameter in zip(node.inputs, schema.inputs, strict=False) if parameter.type_str == told)
     return next((value.type for value in alike if value is not None and value.type is not None), None)
-
-
-def copied_axis(node: ir.Node) -> int | None:
-    """The axis of -1 in a Reshape's known target that is surely the operand's own: the others hold as much."""
-    data = node.inputs[0] if len(node.inputs) > 1 else None
-    target = node.inputs[1] if data is not None and node.op_type == "Reshape" and node.domain == ONNX else None
-    if data is None or data.shape is None or target is None or target.const_value is None or target.is_graph_input():
-        return None
-    sizes = [int(size) for size in target.const_value.numpy().reshape(-1)]
-    if sizes.count(-1) != 1 or 0 in sizes or sizes.index(-1) >= len(data.shape):
-        return None
-    axis = sizes.index(-1)
-    others = [dim for index, dim in enumerate(data.shape) if index != axis]
-    held = math.prod(dim for dim in others if isinstance(dim, int))
-    same = isinstance(data.shape[axis], ir.SymbolicDim) and all(isinstance(dim, int) for dim in others)
-    return axis if same and held == -math.prod(sizes) else None
-
-
-def told_shape(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
-    """The shape of the output where the operands tell more of it than onnx sees; ``None`` where nothing is won."""
-    if node.domain != ONNX:
-        return None
-    if node.op_type == "Reshape":
-        return _reshaped(node, unknown)
-    return _tiled(node, unknown) if node.op_type == "Tile" else None
-
-
-def _tiled(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
-    """The output of a Tile: an axis that is there once is the operand's own, whatever its size."""
-    data, repeats = node.inputs[0], entries_of(node.inputs[1])
-    after = node.outputs[0].shape
-    if data is None or data.shape is None or repeats is None or len(data.shape) != len(repeats):
-        return None
-    known = after if after is not None and len(after) == len(repeats) else [ir.SymbolicDim(None)] * len(repeats)
-    dims = [
-        own if times == 1 and isinstance(dim, ir.SymbolicDim) and unknown(dim) else dim
-        for own, dim, times in zip(data.shape, known, repeats, strict=True)
-    ]
-    won = any(a != b and (isinstance(b, int) or not unknown(b)) for a, b in zip(known, dims, strict=True))
-    return ir.Shape(dims) if won else None
-
-
-def _reshaped(node: ir.Node, unknown: Callable[[ir.SymbolicDim], bool]) -> ir.Shape | None:
-    """The output of a Reshape whose one open size follows: it holds as many elements as the input.
-
-    What is free on both sides cancels: [batch, 3, 4] to [batch, ?] is [batch, 12], and to [?, 12] it is [batch, 12].
-    ``None`` where nothing is won.
-    """
-    if node.inputs[0] is None:
-        return None
-    before, after = node.inputs[0].shape, node.outputs[0].shape
-    if before is None or after is None:
-        return None
-    open_axes = [axis for axis, dim in enumerate(after) if isinstance(dim, ir.SymbolicDim) and unknown(dim)]
-    if len(open_axes) != 1:
-        return None
-    others = [dim for axis, dim in enumerate(after) if axis != open_axes[0]]
-    free_before, free_after = _free(before), _free(others)
-    if None in free_before or free_after - free_before:
-        return None
-    left = free_before - free_after
-    size = math.prod(dim for dim in before if isinstance(dim, int))
-    rest = math.prod(dim for dim in others if isinstance(dim, int))
-    if rest == 0 or size % rest:
-        return None
-    dims = list(after)
-    if not left:
-        dims[open_axes[0]] = size // rest
-        return ir.Shape(dims)
-    name, *more = left.elements()
-    if more or size != rest or unknown(ir.SymbolicDim(name)):
-        return None
-    dims[open_axes[0]] = ir.SymbolicDim(name)
-    return ir.Shape(dims)
-
-
-def _free(dims: Iterable[int | ir.SymbolicDim]) -> Counter[str | None]:
-    return Counter(dim.value for dim in dims if isinstance(dim, ir.SymbolicDim))
 
 
 def _stacked(loop: ir.Node) -> list[int | None]:

@@ -20,6 +20,8 @@ _LAST = 2**63 - 1
 _FAR = 2**31 - 1
 """A bound from here on means the end of an axis, however long it is."""
 
+_WHOLE = slice(None)
+
 
 @lower("Gather")
 def gather(c, x, indices: Host, *, axis):
@@ -103,13 +105,12 @@ def slice_(c, x, starts: Host, ends: Host, axes: Host = None, steps: Host = None
         return _sliced_by(c, x, order, *(host_list(c, v, length) for v in (starts, ends, steps)))
     begins, stops = host_list(c, starts, length), host_list(c, ends, length)
     strides = [1] * length if steps is None else [int(s) for s in steps]
-    whole = slice(None)
-    spans = [whole] * (max(order, default=-1) + 1)
+    spans = [_WHOLE] * (max(order, default=-1) + 1)
     backward = [axis for axis, stride in zip(order, strides, strict=True) if stride < 0]
     for axis, begin, stop, stride in zip(order, begins, stops, strides, strict=True):
         spans[axis] = _span(c, x, axis, begin, stop, stride)
     x = moved(c, lambda v: v.flip(backward), x) if backward else x
-    while spans and spans[-1] is whole:
+    while spans and spans[-1] is _WHOLE:
         spans.pop()
     return x[tuple(spans)] if spans else x
 
@@ -128,6 +129,8 @@ def _span(c: Context, x: Any, axis: int, begin: Any, stop: Any, stride: int) -> 
         begin = None
     if isinstance(stop, int):
         stop = None if stop >= (_FAR if length is None else length) else max(stop, -_LAST)
+    if begin is None and stop is None and stride == 1:
+        return _WHOLE
     return slice(begin, stop, None if stride == 1 else stride)
 
 
