@@ -113,3 +113,16 @@ def test_a_module_can_be_copied_and_trained() -> None:
     assert losses[-1] < losses[0]
     compiled = torch.compile(made.module, backend="eager")
     assert torch.allclose(compiled(x), made.module(x))
+
+
+@pytest.mark.parametrize("end", ["min", "max"])
+def test_masks_are_filled_with_the_largest_numbers_there_are(end: str) -> None:
+    """PyTorch takes the decimals that float32's largest number is usually written as for an overflow."""
+    made = recorded(
+        "net (float[n] x, bool[n] hidden) => (float[n] y) { y = Where (hidden, fill, x) }",
+        fill=np.float32(getattr(np.finfo(np.float32), end)),
+    )
+    x, hidden = torch.randn(3), torch.tensor([True, False, True])
+    wanted = torch.where(hidden, torch.tensor(getattr(torch.finfo(torch.float32), end)), x)
+    assert torch.equal(made.module(x, hidden), wanted)
+    assert f"torch.finfo(torch.float32).{end}" in source(made)[0]

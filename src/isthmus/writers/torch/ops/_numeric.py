@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from isthmus.writers.torch.numerals import shortest
 from isthmus.writers.torch.ops._common import HALVES, NARROW_FLOATS, WIDE_UNSIGNED, dtype_of
 
 _SIGN = -(1 << 63)
@@ -78,4 +79,4 @@ def _quotient_of_bits(a: Any, b: Any) -> Any:
 
 def written(value: float) -> float:
     """The number that a float32 attribute was written as: the shortest that is the same float32."""
-    return float(str(np.float32(value)))
+    return shortest(float(np.float32(value)))
