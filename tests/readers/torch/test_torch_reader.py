@@ -130,6 +130,19 @@ def test_variadic_parameters_are_named_and_free(run: Callable[..., Any]) -> None
     np.testing.assert_allclose(run(hub, y, y * 2, y, y)[0], (-y * y + y).numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_each_of_many_inputs_may_have_an_entry_of_its_own() -> None:
+    class Product(nn.Module):
+        def forward(self, *xs: Tensor) -> Tensor:
+            return xs[0] @ xs[1]
+
+    inputs, shapes = (torch.randn(2, 3), torch.randn(3, 4)), ({0: "rows"}, {1: "columns"})
+    for told in (shapes, (shapes,), {"xs": shapes}):
+        hub = read_torch(Product(), inputs=inputs, dynamic_shapes=told)
+        assert [str(s) for s in hub.signature.inputs] == ["xs.0: float32[rows, 3]", "xs.1: float32[3, columns]"]
+    with pytest.raises(UsageError, match=r"3 entries, the inputs are xs\.0, xs\.1"):
+        read_torch(Product(), inputs=inputs, dynamic_shapes=(*shapes, None))
+
+
 def test_dataclass_fields_are_output_names() -> None:
     hub = read_torch(Records(), inputs=(torch.randn(2, 3),))
     assert [s.name for s in hub.signature.outputs] == ["logits"]

@@ -120,14 +120,12 @@ def asked_axes(dynamic_shapes: Any, bound: Mapping[str, Any]) -> Axes:
     """
     if dynamic_shapes is None:
         return Axes()
+    leaves = dict(zip(leaf_names(bound), pytree.tree_leaves(dict(bound)), strict=True))
     if isinstance(dynamic_shapes, (tuple, list)):
-        if len(dynamic_shapes) > len(bound):
-            raise UsageError(f"dynamic_shapes has {len(dynamic_shapes)} entries, forward got {len(bound)} inputs")
-        dynamic_shapes = dict(zip(bound, dynamic_shapes, strict=False))
+        dynamic_shapes = _by_name(dynamic_shapes, bound, leaves)
     if not isinstance(dynamic_shapes, Mapping):
         raise UsageError(f"dynamic_shapes must be a dict or a tuple, not {type(dynamic_shapes).__name__}")
     asked = _Asked()
-    leaves = dict(zip(leaf_names(bound), pytree.tree_leaves(dict(bound)), strict=True))
     for name, spec in dynamic_shapes.items():
         if name not in bound and name not in leaves:
             raise UsageError(f"dynamic_shapes names {name!r}; the inputs are {', '.join(leaves)}")
@@ -136,6 +134,24 @@ def asked_axes(dynamic_shapes: Any, bound: Mapping[str, Any]) -> Axes:
         else:
             asked.nested(name, bound[name], spec)
     return asked.result()
+
+
+def _by_name(entries: Sequence[Any], bound: Mapping[str, Any], leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """``entries`` by the arguments of forward, or by the single inputs where each has its own entry.
+
+    The latter is how one writes it for ``forward(self, *inputs)``, whose inputs are one argument to torch.export.
+    """
+    of_leaves = len(entries) > len(bound) or any(
+        isinstance(value, (tuple, list)) and isinstance(entry, Mapping)
+        for value, entry in zip(bound.values(), entries, strict=False)
+    )
+    names = list(leaves if of_leaves and len(entries) == len(leaves) else bound)
+    if len(entries) > len(names):
+        raise UsageError(
+            f"dynamic_shapes has {len(entries)} entries, the inputs are {', '.join(leaves)}",
+            hint="give one entry for each of them, or a dict by their names",
+        )
+    return dict(zip(names, entries, strict=False))
 
 
 class _Asked:
@@ -165,7 +181,10 @@ class _Asked:
             for i, (item, part) in enumerate(zip(value, spec, strict=True)):
                 self.nested(f"{name}.{i}", item, part)
         else:
-            raise UsageError(f"dynamic_shapes of {name} does not follow the structure of that input")
+            raise UsageError(
+                f"dynamic_shapes of {name} does not follow the structure of that input",
+                hint="a list or a dict of inputs takes a list or a dict of the same form",
+            )
 
     def leaf(self, name: str, value: Any, spec: Any) -> None:
         if spec is None or not isinstance(value, torch.Tensor):
