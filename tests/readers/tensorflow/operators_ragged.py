@@ -66,6 +66,7 @@ GATES = (image(2, 3), fixed(2, 4), fixed(2, 4), fixed(7, 16), fixed(4), fixed(4)
 SEQUENCES = (
     spec("CTCGreedyDecoder", x(6, 2, 3), given([6, 4]), merge_repeated=[False, True], blank_index=[-1, 0, 1]),
     spec("LSTMBlockCell", *GATES, forget_bias=[1.0, 0.0], cell_clip=[3.0, -1.0, 0.5], use_peephole=[False, True]),
+    spec("GRUBlockCell", image(2, 3), fixed(2, 4), fixed(7, 8), fixed(7, 4), fixed(8), fixed(4)),
 )
 
 SPECS: tuple[Spec, ...] = (*RAGGED, *SEQUENCES)

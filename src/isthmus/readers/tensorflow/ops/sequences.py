@@ -52,3 +52,12 @@ def lstm_cell(op, x, cs_prev, h_prev, w, wci, wcf, wco, b, *, forget_bias, cell_
     o = op.Sigmoid(op.Add(o, op.Mul(cs, wco)) if use_peephole else o)
     co = op.Tanh(cs)
     return i, cs, f, o, ci, co, op.Mul(co, o)
+
+
+@read("GRUBlockCell")
+def gru_cell(op, x, h_prev, w_ru, w_c, b_ru, b_c):
+    """One step: the reset, the update, the candidate, and the output."""
+    gates = op.Sigmoid(op.Add(op.MatMul(op.Concat(x, h_prev, axis=1), w_ru), b_ru))
+    r, u = op.Split(gates, axis=1, num_outputs=2, outputs=2)
+    c = op.Tanh(op.Add(op.MatMul(op.Concat(x, op.Mul(h_prev, r), axis=1), w_c), b_c))
+    return r, u, c, op.Add(op.Mul(u, h_prev), op.Mul(op.Sub(op.constant(1, x.dtype), u), c))
