@@ -126,3 +126,21 @@ def test_masks_are_filled_with_the_largest_numbers_there_are(end: str) -> None:
     wanted = torch.where(hidden, torch.tensor(getattr(torch.finfo(torch.float32), end)), x)
     assert torch.equal(made.module(x, hidden), wanted)
     assert f"torch.finfo(torch.float32).{end}" in source(made)[0]
+
+
+def test_ranges_start_at_sizes() -> None:
+    made = recorded(
+        """net (float[n] x) => (int64[a] down, int64[b] up) <int64 one = {1}, int64 back = {-1}>
+        {
+            sizes = Shape (x)
+            n = Squeeze (sizes)
+            end = Neg (n)
+            twice = Add (n, n)
+            down = Range (n, end, back)
+            up = Range (n, twice, one)
+        }"""
+    )
+    program, _ = exported(made)
+    for n in (3, 6):
+        for down, up in (made.module(torch.zeros(n)), program.module()(torch.zeros(n))):
+            assert down.tolist() == list(range(n, -n, -1)) and up.tolist() == list(range(n, 2 * n))

@@ -12,7 +12,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 
-_TALKERS = ("torch.onnx", "torch.export", "torch._export", "torch._dynamo", "torch.fx", "onnxscript", "onnx_ir")
+_TALKERS = (
+    *("torch.onnx", "torch.export", "torch._export", "torch._dynamo", "torch._guards", "torch.fx"),
+    *("onnxscript", "onnx_ir"),
+)
 
 
 @contextmanager

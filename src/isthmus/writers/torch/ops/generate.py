@@ -90,7 +90,8 @@ def _counted(first: Any, last: Any, step: int, dtype: torch.dtype) -> Any:
         last = max(first, last) if step > 0 else min(first, last)
     elif not (isinstance(first, int) and first == 0 and step > 0):
         last = torch.sym_max(first, last) if step > 0 else torch.sym_min(first, last)
-    made = torch.arange(last) if (first, step) == (0, 1) else torch.arange(first, last, step)
+    from_zero = isinstance(first, int) and (first, step) == (0, 1)
+    made = torch.arange(last) if from_zero else torch.arange(first, last, step)
     return made if dtype == torch.int64 else made.to(dtype)
 
 
