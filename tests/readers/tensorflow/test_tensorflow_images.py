@@ -81,6 +81,16 @@ def test_area(align, size):
     )
 
 
+def test_the_part_of_one_pixel_has_its_value():
+    x = np.arange(1, 401, dtype=np.float32).reshape(1, 20, 20, 1)
+    agree(lambda x: tf.raw_ops.ResizeArea(images=x, size=(40, 40), align_corners=True), x, rtol=3e-7, atol=0)
+
+
+def test_a_size_of_no_known_length():
+    size = np.array([7, 3], np.int32)
+    agree(lambda x, size: tf.image.resize(x, size), X, size, free={0: [1, 2], 1: [0]})
+
+
 METHODS = ["lanczos3", "lanczos5", "bicubic", "gaussian", "mitchellcubic", "bilinear", "nearest", "area"]
 
 

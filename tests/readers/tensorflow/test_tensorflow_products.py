@@ -133,9 +133,41 @@ def test_diagonals_of_tensors():
     agree(lambda x: (raw.DiagPart(input=x), tf.linalg.trace(x)), x[0, :, 0])
 
 
-def test_other_diagonals_of_free_matrices_are_refused():
-    with pytest.raises(Unsupported, match="free size"):
-        hub_of(lambda x: tf.linalg.diag_part(x, k=1), A, free={0: [0]})
+@pytest.mark.parametrize("align", ["LEFT_RIGHT", "RIGHT_RIGHT"])
+@pytest.mark.parametrize("k", [(1, 1), (-1, 2)])
+def test_diagonals_of_free_matrices(align, k):
+    def function(x, row):
+        single = k[0] == k[1]
+        parts = tf.linalg.diag_part(x, k=k, padding_value=7.0, align=align)
+        row = row if single else tf.stack([row] * 4, axis=-2)
+        return (
+            parts,
+            tf.linalg.diag(row, k=k, align=align),
+            tf.linalg.diag(row, k=k, num_rows=9, padding_value=5.0, align=align),
+            tf.linalg.set_diag(x, parts * 2, k=k[0], align=align) if single else x,  # of more, it is not traced
+        )
+
+    other = RNG.normal(size=(1, 5, 6)).astype(np.float32)
+    agree(function, BATCH, A, free={0: [0, 1, 2], 1: [1]}, more=[[other, A[:, :3]]])
+
+
+def test_diagonals_that_a_run_tells():
+    def function(x, row, k, rows):
+        part = raw.MatrixDiagPartV3(input=x, k=k, padding_value=0.5)
+        made = raw.MatrixDiagV3(diagonal=row, k=k, num_rows=rows, num_cols=-1, padding_value=0.25)
+        return part, made, raw.MatrixSetDiagV3(input=x, diagonal=part, k=k)
+
+    for k, rows in ((1, 6), (-2, -1), (0, -1)):
+        agree(function, BATCH, A, np.int32(k), np.int32(rows))
+    several = np.array([-1, 1], np.int32)
+    agree(lambda x, k: raw.MatrixSetDiagV2(input=x, diagonal=tf.ones([2, 3, 3]), k=k), BATCH, several)
+    with pytest.raises(Unsupported, match="two bounds are one"):
+        hub_of(lambda x, k: raw.MatrixDiagPartV2(input=x, k=k, padding_value=0.0), BATCH, several)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-1, 0), (1, -1), (2, 1)])
+def test_bands_that_a_run_tells(lower, upper):
+    agree(tf.linalg.band_part, BATCH, np.int64(lower), np.int64(upper), free={0: [1, 2]})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "bool", "float64"])

@@ -96,3 +96,12 @@ def test_a_scan_without_steps_ends_as_it_begins() -> None:
         outputs = made.call({"s0": start, "x": x})
         torch.testing.assert_close(outputs["last"], sums[-1] if length else start)
         torch.testing.assert_close(outputs["rows"], torch.cat([sums, x], 1))
+
+
+def test_nothing_may_become_any_size() -> None:
+    """``[0, 6, 3]`` as ``[0, 3]`` keeps the first axis, and yet joins no others."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 21]> agraph (float[0, 6, 3] x) => (float[0, 3] y)
+        <int64[2] shape = {-1, 3}> { y = Reshape(x, shape) }"""
+    )
+    assert recorded(model).module(torch.ones(0, 6, 3)).shape == (0, 3)

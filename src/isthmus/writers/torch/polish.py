@@ -106,6 +106,8 @@ def _flatten(node: fx.Node) -> None:
     joined, kept = before[start:], before[:start]
     if start < 1 or len(joined) < 2 or kept != after[:-1] or not all(isinstance(d, int) for d in joined):
         return
+    if isinstance(after[-1], int) and after[-1] != math.prod(d for d in joined if isinstance(d, int)):
+        return  # of nothing, every size may be made
     if all(isinstance(d, int) or d.value is not None for d in kept):
         node.target, node.args = "flatten", (node.args[0], start)
 

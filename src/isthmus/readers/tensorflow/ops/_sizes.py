@@ -69,9 +69,9 @@ def through_float(op: Builder, x: ir.Value, moved: Callable[[ir.Value], ir.Value
 
 
 def entry(op: Builder, numbers: Any, index: int) -> Any:
-    """One entry of a scalar or vector, as a vector of one element."""
+    """One entry of a scalar or vector, as a vector of one element; -1 is the last."""
     if isinstance(numbers, np.ndarray):
-        return int64(op, numbers).reshape(-1)[index : index + 1]
+        return int64(op, numbers).reshape(-1)[index].reshape(1)
     return op.Gather(op.Reshape(int64(op, numbers), [-1]), np.asarray([index]), axis=0)
 
 

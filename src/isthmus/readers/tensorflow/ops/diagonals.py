@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.readers.tensorflow.contract import Host, Reads, Static
-from isthmus.readers.tensorflow.ops._diagonals import Band
-from isthmus.readers.tensorflow.ops._sizes import counted, size
+from isthmus.readers.tensorflow.contract import Host, Reads
+from isthmus.readers.tensorflow.ops._diagonals import Band, FreeBand
+from isthmus.readers.tensorflow.ops._sizes import counted, entry, size, vector
 
 table = Reads()
 read = table.read
@@ -76,85 +76,109 @@ def diagonal_of_tensor(op, c, x):
     return op.Reshape(_diagonal(op, op.Reshape(x, op.Concat(count, count, axis=0)), 2), shape, allowzero=1)
 
 
-# ---- several diagonals, whose number and length are known -------------------------------------------
+# ---- any diagonals ----------------------------------------------------------------------------------
 @read("MatrixDiagV2")
-def matrix_of_diagonals_left(op, c, diagonal, k: Static, num_rows: Static, num_cols: Static, padding_value: Host):
+def matrix_of_diagonals_left(op, c, diagonal, k: Host, num_rows: Host, num_cols: Host, padding_value: Host):
     return _matrix(op, c, diagonal, k, num_rows, num_cols, padding_value, "LEFT_LEFT")
 
 
 @read("MatrixDiagV3")
-def matrix_of_diagonals(
-    op, c, diagonal, k: Static, num_rows: Static, num_cols: Static, padding_value: Host, *, align
-):
+def matrix_of_diagonals(op, c, diagonal, k: Host, num_rows: Host, num_cols: Host, padding_value: Host, *, align):
     return _matrix(op, c, diagonal, k, num_rows, num_cols, padding_value, align)
 
 
 def _matrix(op, c, diagonal, k, num_rows, num_cols, padding, align):
-    low, high = _range(k)
-    rows, columns, shape = int(num_rows), int(num_cols), c.shape(0)
-    if (low, high) == (0, 0) and rows < 0 and columns < 0:
-        return _spread(op, diagonal, len(shape), _like(op, padding, diagonal))
-    if not isinstance(shape[-1], int):
-        c.refuse("diagonals of a free length, other than the main one")
-    least_rows = shape[-1] + max(-high, 0)
-    least_columns = shape[-1] + max(low, 0)
+    shape, single = c.shape(0), _is_single(c, k, 1)
+    padding = _like(op, padding, diagonal)
+    if all(isinstance(number, np.ndarray) for number in (k, num_rows, num_cols)):
+        (low, high), rows, columns = _range(k), int(num_rows), int(num_cols)
+        if (low, high) == (0, 0) and rows < 0 and columns < 0:
+            return _spread(op, diagonal, len(shape), padding)
+        if isinstance(shape[-1], int):
+            sizes = _sizes(shape[-1] - min(high, 0), shape[-1] + max(low, 0), rows, columns)
+            return _filled(op, diagonal, Band(*sizes, low, high, align), single, padding)
+    low, high = entry(op, k, 0), entry(op, k, -1)
+    length = size(op, diagonal, len(shape) - 1)
+    least = op.Sub(length, op.Min(high, 0)), op.Add(length, op.Max(low, 0))
+    sizes = _sizes_at_run_time(op, *least, entry(op, num_rows, 0), entry(op, num_cols, 0))
+    return _filled(op, diagonal, _free(op, sizes, low, high, align), single, padding)
+
+
+def _sizes(least_rows, least_columns, rows, columns):
+    """Rows and columns; where neither is told, a square matrix, otherwise no more than the diagonals need."""
     if rows < 0 and columns < 0:
-        rows = columns = max(least_rows, least_columns)
-    band = Band(rows if rows >= 0 else least_rows, columns if columns >= 0 else least_columns, low, high, align)
+        return (max(least_rows, least_columns),) * 2
+    return rows if rows >= 0 else least_rows, columns if columns >= 0 else least_columns
+
+
+def _sizes_at_run_time(op, least_rows, least_columns, rows, columns):
+    zero = op.constant([0])
+    no_rows, no_columns = op.Less(rows, zero), op.Less(columns, zero)
+    square = op.Max(least_rows, least_columns)
+    return (
+        op.Where(no_rows, op.Where(no_columns, square, least_rows), rows),
+        op.Where(no_columns, op.Where(no_rows, square, least_columns), columns),
+    )
+
+
+def _filled(op, diagonal, band, single, rest):
+    """The diagonals at their places in matrices, ``rest`` elsewhere."""
     source, on = band.sources()
-    return op.Where(on, _entries(op, diagonal, band, source), _like(op, padding, diagonal))
-
-
-def _entries(op, diagonal, band, source):
-    """The diagonals' elements at the places that a matrix takes them from."""
-    if band.count > 1:
-        lead = op.Shape(diagonal, end=-2)
-        diagonal = op.Reshape(diagonal, op.Concat(lead, [band.count * band.longest], axis=0), allowzero=1)
-    return op.Gather(diagonal, source, axis=-1)
+    if not single:
+        diagonal = op.Reshape(diagonal, op.Concat(op.Shape(diagonal, end=-2), [-1], axis=0))
+    return op.Where(on, op.Gather(diagonal, source, axis=-1), rest)
 
 
 @read("MatrixDiagPartV2")
-def diagonals_of_matrix_left(op, c, x, k: Static, padding_value: Host):
+def diagonals_of_matrix_left(op, c, x, k: Host, padding_value: Host):
     return _parts(op, c, x, k, padding_value, "LEFT_LEFT")
 
 
 @read("MatrixDiagPartV3")
-def diagonals_of_matrix(op, c, x, k: Static, padding_value: Host, *, align):
+def diagonals_of_matrix(op, c, x, k: Host, padding_value: Host, *, align):
     return _parts(op, c, x, k, padding_value, align)
 
 
 def _parts(op, c, x, k, padding, align):
-    low, high = _range(k)
-    if (low, high) == (0, 0):
+    single = _is_single(c, k, 1)
+    if isinstance(k, np.ndarray) and _range(k) == (0, 0):
         return _diagonal(op, x, c.rank(0))
-    band = _band(c, low, high, align)
+    band = _band(op, c, x, k, align)
     place, there = band.places()
-    if band.count == 1:
-        place, there = place[0], there[0]
-    flat = op.Reshape(x, op.Concat(op.Shape(x, end=-2), [band.rows * band.columns], axis=0), allowzero=1)
+    if single:
+        place, there = (part[0] if isinstance(part, np.ndarray) else op.Squeeze(part, [0]) for part in (place, there))
+    elements = op.Mul(size(op, x, c.rank(0) - 2), size(op, x, c.rank(0) - 1))
+    flat = op.Reshape(x, op.Concat(op.Shape(x, end=-2), elements, axis=0), allowzero=1)
     found = op.Gather(flat, place, axis=-1)
-    return found if there.all() else op.Where(there, found, _like(op, padding, x))
+    full = isinstance(there, np.ndarray) and there.all()
+    return found if full else op.Where(there, found, _like(op, padding, x))
 
 
 @read("MatrixSetDiagV2")
-def with_diagonals_left(op, c, x, diagonal, k: Static):
+def with_diagonals_left(op, c, x, diagonal, k: Host):
     return _with(op, c, x, diagonal, k, "LEFT_LEFT")
 
 
 @read("MatrixSetDiagV3")
-def with_diagonals(op, c, x, diagonal, k: Static, *, align):
+def with_diagonals(op, c, x, diagonal, k: Host, *, align):
     return _with(op, c, x, diagonal, k, align)
 
 
 def _with(op, c, x, diagonal, k, align):
-    low, high = _range(k)
-    if (low, high) == (0, 0) and c.rank(1) == c.rank(0) - 1:
+    single = c.rank(1) == c.rank(0) - 1
+    if single and isinstance(k, np.ndarray) and _range(k) == (0, 0):
         return _with_main(op, c, x, diagonal)
-    band = _band(c, low, high, align)
-    if band.count == 1 and c.rank(1) == c.rank(0):
-        diagonal = op.Squeeze(diagonal, [-2])
-    source, on = band.sources()
-    return op.Where(on, _entries(op, diagonal, band, source), x)
+    return _filled(op, diagonal, _band(op, c, x, k, align), single, x)
+
+
+def _is_single(c, k, index):
+    """Whether it is one diagonal, which has no axis of its own."""
+    if isinstance(k, np.ndarray):
+        low, high = _range(k)
+        return low == high
+    return c.shape(index) in ((), (1,)) or c.refuse(
+        "the rank of its result depends on whether its two bounds are one"
+    )
 
 
 def _range(k):
@@ -162,11 +186,18 @@ def _range(k):
     return int(numbers[0]), int(numbers[-1])
 
 
-def _band(c, low, high, align):
-    rows, columns = c.shape(0)[-2:]
-    if not (isinstance(rows, int) and isinstance(columns, int)):
-        c.refuse("diagonals of matrices of a free size, other than the main one")
-    return Band(rows, columns, low, high, align)
+def _band(op, c, x, k, align):
+    """The diagonals ``k`` of the matrices ``x``, its input 0."""
+    rank = c.rank(0)
+    sizes = c.shape(0)[-2:]
+    if isinstance(k, np.ndarray) and all(isinstance(n, int) for n in sizes):
+        return Band(*sizes, *_range(k), align)
+    return _free(op, (size(op, x, rank - 2), size(op, x, rank - 1)), entry(op, k, 0), entry(op, k, -1), align)
+
+
+def _free(op, sizes, low, high, align):
+    vectors = (op.constant(one) if isinstance(one, np.ndarray) else one for one in (*sizes, low, high))
+    return FreeBand(op, *vectors, align)
 
 
 def _like(op, padding, x):
@@ -179,9 +210,18 @@ def _zero(op, x):
 
 # ---- bands ------------------------------------------------------------------------------------------
 @read("MatrixBandPart")
-def band_part(op, x, num_lower: Static, num_upper: Static):
+def band_part(op, x, num_lower: Host, num_upper: Host):
     """A negative number keeps the whole triangle."""
-    lower, upper = int(num_lower), int(num_upper)
-    x = x if lower < 0 else op.Trilu(x, np.int64(-lower), upper=1)
-    x = x if upper < 0 else op.Trilu(x, np.int64(upper), upper=0)
+    x = _kept(op, x, num_lower, upper=1)
+    x = _kept(op, x, num_upper, upper=0)
     return x if isinstance(x.producer(), ir.Node) else op.Identity(x)
+
+
+def _kept(op, x, count, *, upper):
+    """What is not too far below the diagonal (``upper``), or above it."""
+    if isinstance(count, np.ndarray):
+        count = int(count)
+        return x if count < 0 else op.Trilu(x, np.int64(-count if upper else count), upper=upper)
+    count = op.Squeeze(vector(op, count), [0])
+    part = op.Trilu(x, op.Neg(count) if upper else count, upper=upper)
+    return op.Where(op.Less(count, 0), x, part)

@@ -54,7 +54,10 @@ def _resized(op, c, images, size, **settings):
     if factors := _factors(c):
         made = op.Resize(image, None, np.asarray([1, 1, *factors], np.float32), None, **settings)
     else:
-        made = op.Resize(image, None, None, op.Concat(op.Shape(image, end=2), int64(op, size), axis=0), **settings)
+        sizes = int64(op, size)
+        if c.shape_or_none(1) != (2,):
+            sizes = op.Reshape(sizes, [2])
+        made = op.Resize(image, None, None, op.Concat(op.Shape(image, end=2), sizes, axis=0), **settings)
     return _IMAGE.from_first(op, made)
 
 
@@ -186,7 +189,8 @@ def area(op, images, size: Host, *, align_corners):
         beyond = op.Equal(low, real(op, op.Sub(n, 1)))
         high = op.Where(beyond, op.constant(np.float32(math.inf)), op.Add(low, 1.0))
         overlap = op.Max(op.Sub(op.Min(high, end), op.Max(low, begin)), op.constant(np.float32(0)))
-        matrices.append(op.Div(overlap, scale))
+        within = op.And(op.Less(low, begin), op.Greater(high, end))
+        matrices.append(op.Div(op.Where(within, scale, overlap), scale))  # the difference of large places is inexact
     return resampled(op, real(op, images), *matrices)
 
 
