@@ -71,7 +71,8 @@ class Opened:
     were, without their value, which the node has.
     ``returned`` is what ``call`` gives, of specs, where that is known beforehand. ``layers`` lists the classes of the
     layers, where the source has any. ``producer`` wrote the file. ``scopes`` tells the modules whose operations stand
-    in them; where the source came from PyTorch, ``classes`` has theirs, and ``state`` what was beside the graph.
+    in them, ``classes`` their classes by module path, once the graph is there; where the source came from PyTorch,
+    ``state`` is what was beside the graph.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Opened:
     notes: tuple[Note, ...] = ()
     producer: str = ""
     scopes: Scopes = field(default_factory=dict)
-    classes: Mapping[str, str] = field(default_factory=dict)
+    classes: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     state: str = ""
     keeps: tuple[Any, ...] = ()
 

@@ -56,6 +56,7 @@ def of_model(
         tracing=lambda: _recorded_scopes(model),
         returned=_output_specs(model),
         layers=lambda: [type(layer).__name__ for layer in _layers(model) if _is_leaf(layer)],
+        classes=lambda: _classes(model),
         keeps=(model,),
     )
 
@@ -212,6 +213,16 @@ def _paths(model: Any) -> dict[int, str]:
         taken.add(candidate)
         paths[id(layer)] = candidate
     return paths
+
+
+def _classes(model: Any) -> dict[str, str]:
+    """The qualified classes of the layers within a model, by their paths as modules."""
+    found = {id(layer): type(layer) for layer in _layers(model) if layer is not model}
+    return {
+        path.replace("/", "."): f"{found[key].__module__}.{found[key].__qualname__}"
+        for key, path in _paths(model).items()
+        if key in found
+    }
 
 
 def _path(layer: Any) -> str:

@@ -133,7 +133,7 @@ def _of_signature(model: Any, key: str, name: str, record: Record, dynamic_shape
         weights=lambda found: _recorded(weights_of(found, model), model, record),
         constants=_constants(record),
         scopes=record.scopes,
-        classes=record.classes,
+        classes=lambda: record.classes,
         state=record.state,
         keeps=(model,),
     )

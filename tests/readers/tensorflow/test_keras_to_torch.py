@@ -134,3 +134,18 @@ def test_the_state_dict_goes_back_to_keras(name: str) -> None:
     for weight in model.weights:
         weight.assign(restored(stored, state, weight))
     np.testing.assert_allclose(model(x, training=False).numpy(), expected, **CLOSE)
+
+
+def test_blocks_of_the_source_are_called_as_keras_calls_them(tmp_path: Path) -> None:
+    """Two attentions of one kind are one class; what becomes a layer of PyTorch's own needs none."""
+    import keras
+
+    given = keras.Input((None, 8), name="x")
+    x = keras.layers.MultiHeadAttention(2, 4, name="first")(given, given)
+    x = keras.layers.MultiHeadAttention(2, 4, name="second")(x, x)
+    net = keras.Model(given, keras.layers.Dense(3, name="head")(x))
+    isthmus.convert(net, tmp_path / "net.py", options=isthmus.Options(verify=False))
+    source = (tmp_path / "net.py").read_text()
+    classes = [line.split("(")[0].removeprefix("class ") for line in source.splitlines() if line.startswith("class ")]
+    assert classes == ["EinsumDense", "EinsumDense2", "MultiHeadAttention", "Model"]
+    assert "self.second = MultiHeadAttention()" in source

@@ -47,7 +47,7 @@ class Program:
     constants: Mapping[str, Variable] = field(default_factory=dict)
     """Nodes of the graph's functions, as ``function/node``, that hold a weight of an earlier source: what it was."""
     classes: Mapping[str, str] = field(default_factory=dict)
-    """The classes of modules, by their paths, where the source came from PyTorch."""
+    """The classes of modules, by their paths, where the source has any."""
     state: str = ""
     """What a PyTorch model had beside its graph, as ``hub.state`` writes it, where the source came from one."""
     keeps: tuple[Any, ...] = ()

@@ -55,7 +55,7 @@ def _of_function(opened: Opened) -> Program:
         road=opened.road,
         notes=opened.notes,
         modules=scopes or opened.scopes or learned,
-        classes=opened.classes,
+        classes=opened.classes(),
         constants=opened.constants,
         state=opened.state,
         keeps=(concrete, opened),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import string
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def written(root: fx.GraphModule, inputs: Sequence[str], title: str = "") -> Wri
             block.init += [line for lines in further for line in lines.get(module, [])]
             groups[block.key].append(block)
         for blocks in groups.values():
-            name = _class_name(blocks[0].wish, names)
+            name = _class_name(_shared_wish([block.wish for block in blocks]), names)
             names.add(name)
             found = unified([block.slots for block in blocks])
             for block in blocks:
@@ -106,6 +107,13 @@ def _class_name(wish: str, taken: Collection[str]) -> str:
         count += 1
         name = f"{wish}{count}"
     return name
+
+
+def _shared_wish(wishes: Sequence[str]) -> str:
+    """What many blocks are called as one class: their one name but for a number behind it, else the first one's."""
+    stems = {wish.rstrip(string.digits).rstrip("_") for wish in wishes}
+    stem = min(stems)
+    return stem if len(wishes) > 1 and len(stems) == 1 and stem else wishes[0]
 
 
 def _is_inline(module: nn.Module, root: nn.Module) -> bool:
@@ -247,7 +255,7 @@ def _class_wish(module: nn.Module, path: str) -> str:
 
 _RESERVED = frozenset(
     {
-        *("Module", "Sequential", "ModuleList", "ModuleDict"),  # say nothing
+        *("Module", "Sequential", "ModuleList", "ModuleDict", "Functional"),  # say nothing
         *("Tensor", "Path", "F", "Any", "Sequence", "INPUTS", "OUTPUTS", "CONSTANTS"),  # the file has its own
         *dir(builtins),
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import json
 import math
 import operator
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import torch
@@ -62,8 +63,11 @@ _USUAL: Mapping[str, Any] = MappingProxyType(
         "approximate": "none",
         "_stacklevel": 3,
         "dilation": 1,
+        "padding": 0,
     }
 )
+"""Defaults of functions that choose one of two others, which do not show their signature."""
+
 _SPREAD = frozenset(("reshape", "expand", "permute", "view", "repeat", "flip", "tile"))
 """Methods of tensors that take their list as arguments too."""
 
@@ -172,7 +176,10 @@ def is_helper(function: Any) -> bool:
 
 def _told(function: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keywords without those that fx filled in with their defaults."""
-    return {k: v for k, v in kwargs.items() if not (k in _USUAL and type(v) is type(_USUAL[k]) and v == _USUAL[k])}
+    usual = dict(_USUAL)
+    if isinstance(function, FunctionType):
+        usual |= {name: each.default for name, each in inspect.signature(function).parameters.items()}
+    return {k: v for k, v in kwargs.items() if not (k in usual and type(v) is type(usual[k]) and v == usual[k])}
 
 
 def _operator(function: Any, args: list[Any], name: Name) -> str:
