@@ -71,6 +71,19 @@ class Tied(nn.Module):
         return self.head(self.mid(self.embed(x)))
 
 
+class TiedBias(nn.Module):
+    """A layer's bias is a parameter of the module around it, as in BERT's head for masked words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(3))
+        self.decoder = nn.Linear(6, 3)
+        self.decoder.bias = self.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(x)
+
+
 class Shared(nn.Module):
     """One layer under two names."""
 
@@ -320,6 +333,7 @@ NETS: Mapping[str, LayerNet] = {
         lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.1), nn.ReLU(), nn.Linear(4, 2)), vectors()
     ),
     "tied": LayerNet(Tied, tokens(), TEXT),
+    "tied_bias": LayerNet(TiedBias, vectors()),
     "shared": LayerNet(Shared, vectors()),
     "buffers": LayerNet(Buffers, vectors()),
     "clash": LayerNet(Clash, vectors()),

@@ -31,8 +31,13 @@ def completed(root: nn.Module, backend: TorchBackend) -> nn.Module:
             role = "parameter" if kept.parameter else "buffer"
             put_tensor(root, paths[key], tensor_of(kept.tensor), role=role)
     for alias, first in state.tied.items():
-        if _held(root, alias) is None and (tensor := _held(root, paths.get(first, first))) is not None:
-            _tie(root, recorder.paths.choose(alias), tensor)
+        if (tensor := _held(root, paths.get(first, first))) is None:
+            continue
+        # A layer may have put the weight under its own key, which is an alias, and not under its first.
+        keys = (alias, first) if paths.get(first) in state.aliases(first) else (alias,)
+        for key in keys:
+            if _held(root, key) is None:
+                _tie(root, recorder.paths.choose(key), tensor)
     for key in state.frozen:
         tensor = _held(root, paths.get(key, key))
         if isinstance(tensor, nn.Parameter):
