@@ -25,8 +25,8 @@ FIRST: Mapping[str, Case] = MappingProxyType({spec.op: next(cases(spec, swept=Fa
 """One case an operator, of free sizes where it has them."""
 
 _REFUSED = (
-    "DrawBoundingBoxes DrawBoundingBoxesV2 Eig FractionalAvgPool FractionalMaxPool RandomStandardNormal",
-    "RandomUniform RandomUniformInt SelfAdjointEigV2 Svd TruncatedNormal",
+    "DrawBoundingBoxes DrawBoundingBoxesV2 Eig FractionalAvgPool FractionalMaxPool SelfAdjointEigV2 Svd",
+    "TruncatedNormal",
 )
 REFUSED = frozenset(" ".join(_REFUSED).split())
 """Operators that have a case, and are read only to say why they are refused."""
@@ -41,7 +41,8 @@ ELSEWHERE: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         ("graphs", "DebugIdentity Assert Print BatchFunction RemoteCall SymbolicGradient PartitionedCall NoOp"),
         ("counts", "QuantizeV2 Dequantize"),
         ("logic", "Bitcast"),
-        ("random", "StatelessRandomGetAlg"),
+        ("random", "StatelessRandomGetAlg Multinomial RandomShuffle RandomStandardNormal RandomUniform"),
+        ("random", "RandomUniformInt"),
         ("scatter", "VariableShape"),
         ("sources", "Placeholder"),
         ("frames", "StatefulPartitionedCall"),

@@ -1,4 +1,4 @@
-"""Numbers drawn from a seed are the same numbers; numbers drawn from nothing are refused."""
+"""Numbers drawn from a seed are the same numbers; those of a generator are others of the same distribution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("onnxruntime")
 
 import tensorflow as tf
-from reading import agree, hub_of
+from reading import agree, hub_of, run_hub
 
 from isthmus.errors import Unsupported
 
@@ -40,6 +40,56 @@ def test_the_first_form_of_the_operator():
     agree(lambda seed: tf.raw_ops.StatelessRandomUniform(shape=[6], seed=seed), SEEDS[2], rtol=0, atol=0)
 
 
-def test_without_a_seed():
-    with pytest.raises(Unsupported, match="RandomUniform"):
-        hub_of(lambda x: x + tf.random.uniform(tf.shape(x)), X)
+def drawn(function, *arrays, free=None):
+    """What ONNX Runtime draws."""
+    hub = hub_of(function, *map(np.asarray, arrays), free=free)
+    assert [note.topic for note in hub.notes] == ["random"]
+    return run_hub(hub, *map(np.asarray, arrays))[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("known", [False, True])
+def test_drawn_uniform(dtype, known):
+    x = np.zeros((40, 50), np.float32)
+    made = drawn(lambda x: tf.random.uniform(tf.shape(x), dtype=dtype), x, free=None if known else {0: [0, 1]})
+    assert made.dtype == dtype
+    assert made.shape == x.shape
+    assert made.min() >= 0
+    assert made.max() < 1
+    np.testing.assert_allclose([made.mean(dtype=float), made.std(dtype=float)], [0.5, 12**-0.5], atol=0.04)
+
+
+def test_drawn_normal():
+    made = drawn(lambda n: tf.random.normal([n, 30], mean=2.0, stddev=3.0), np.int32(100))
+    np.testing.assert_allclose([made.mean(), made.std()], [2, 3], atol=0.4)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_drawn_integers(dtype):
+    made = drawn(lambda x: tf.random.uniform([1000], -2, 3, dtype=dtype) + tf.cast(x, dtype), np.int32(0))
+    assert made.dtype == dtype
+    assert sorted(set(made.tolist())) == [-2, -1, 0, 1, 2]
+    with pytest.raises(Unsupported, match="64 bits"):
+        hub_of(lambda high: tf.random.uniform([4], 0, high, dtype=tf.int64), np.int64(9))
+
+
+def test_shuffled():
+    rows = np.arange(60).reshape(30, 2)
+    made = drawn(tf.random.shuffle, rows, free={0: [0]})
+    np.testing.assert_array_equal(np.sort(made, axis=0), rows)
+    np.testing.assert_array_equal(made[:, 0] + 1, made[:, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("known", [False, True])
+def test_choices(dtype, known):
+    share = np.array([[0.1, 0.6, 0.3], [0.5, 0.0, 0.5]])
+    with np.errstate(divide="ignore"):
+        logits = np.log(share).astype(dtype)
+    if known:
+        made = drawn(lambda x: tf.random.categorical(x, 2000), logits)
+    else:
+        made = drawn(tf.random.categorical, logits, np.int32(2000))
+    found = [[(row == index).mean() for index in range(3)] for row in made]
+    np.testing.assert_allclose(found, share, atol=0.06)
+    assert found[1][1] == 0

@@ -1,8 +1,7 @@
 """Random numbers that follow from a seed, bit by bit as TensorFlow's kernels draw them.
 
 Philox 4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3; SC 2011). Words of 32 bits are held in
-int64, where no product of half words overflows. Numbers without a given seed cannot be the same in another program:
-they are refused.
+int64, where no product of half words overflows. Numbers without a given seed are drawn anew: see ``draws``.
 """
 
 from __future__ import annotations
@@ -78,19 +77,9 @@ def integers_v2(op, c, shape, key, counter, alg: Host, low, high):
     return _integers(op, c, shape, key, counter, low, high)
 
 
-@read(
-    "RandomUniform",
-    "RandomStandardNormal",
-    "TruncatedNormal",
-    ignore=("seed", "seed2"),
-)
-def unseeded(op, c, shape):
-    c.refuse("its numbers come from a state of TensorFlow's own, and would be others in another program")
-
-
-@read("RandomUniformInt", ignore=("seed", "seed2"))
-def unseeded_integers(op, c, shape, low, high):
-    unseeded(op, c, shape)
+@read("TruncatedNormal", ignore=("seed", "seed2"))
+def truncated(op, c, shape):
+    c.refuse("its numbers are drawn again until they fit, and how often that is ONNX cannot tell")
 
 
 def _uniform(op, c, shape, key, counter):

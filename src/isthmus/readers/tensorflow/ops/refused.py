@@ -7,15 +7,16 @@ from isthmus.readers.tensorflow.contract import Reads
 table = Reads()
 
 table.refuse(
-    "its numbers come from a state of TensorFlow's own, and would be others in another program",
-    "Multinomial",
+    "ONNX has no operator that draws numbers of its distribution",
     "ParameterizedTruncatedNormal",
     "RandomGamma",
     "RandomPoissonV2",
-    "RandomShuffle",
     "SampleDistortedBoundingBox",
     "SampleDistortedBoundingBoxV2",
     "StatefulRandomBinomial",
+)
+table.refuse(
+    "its numbers come from a generator whose state is no tensor of ONNX",
     "StatefulStandardNormalV2",
     "StatefulTruncatedNormal",
     "StatefulUniform",
