@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch")
 import onnx  # noqa: E402
 
 from isthmus.readers.onnx import read_onnx  # noqa: E402
+from isthmus.readers.torch import read_torch  # noqa: E402
+from isthmus.types import Options  # noqa: E402
 from isthmus.writers.torch.export import exported, write_program  # noqa: E402
 from isthmus.writers.torch.record import Recorded, record  # noqa: E402
 
@@ -124,3 +126,44 @@ def test_what_holds_for_the_sizes_of_the_example_alone_is_no_program() -> None:
     for size in (600, 5000):
         x = torch.randn(1, size)
         torch.testing.assert_close(program.module()(x), Frames()(x))
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.conv(x)) + x
+
+
+class Blocks(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList(Block() for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def test_a_program_tells_the_modules_of_its_source_and_nothing_of_this_machine(tmp_path: Path) -> None:
+    net, x = Blocks().eval(), torch.randn(2, 3, 64, 64)
+    hub = read_torch(net, inputs=(x,), dynamic_shapes=({0: "batch"},), options=Options(), weights=None)
+    write_program(hub, tmp_path / "net.pt2")
+    program = torch.export.load(tmp_path / "net.pt2")
+    held = {
+        list(node.meta["nn_module_stack"].values())[-1]
+        for node in program.graph.nodes
+        if str(node.target).startswith("aten.relu")
+    }
+    assert {(path, str(kind).rpartition(".")[2]) for path, kind in held} == {
+        ("blocks.0", "Block"),
+        ("blocks.1", "Block"),
+    }
+    assert not any({"stack_trace", "from_node"} & node.meta.keys() for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(x), net(x))
+    program.module()(*program.example_inputs[0])
+    size = (tmp_path / "net.pt2").stat().st_size
+    assert size < 3 * 64 * 64 * 4 * 8, "it is not saved with the large inputs that it was traced with"

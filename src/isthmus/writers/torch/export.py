@@ -5,22 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx_ir as ir
 import torch
+from torch import fx, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic
 
 from isthmus.errors import Unsupported
 from isthmus.hub.model import Hub
+from isthmus.hub.state import state_of
 from isthmus.types import Blocker, Note, Options
 from isthmus.writers.torch.fixed import fixed_sizes
 from isthmus.writers.torch.names import identifier, unique
 from isthmus.writers.torch.origins import ORIGINS, origins
+from isthmus.writers.torch.plain import as_plain
 from isthmus.writers.torch.record import Recorded, record
 from isthmus.writers.torch.weights import held_dtype
 from isthmus.writers.torch.whole import as_pytorch_has_them, whole_layers
@@ -42,6 +45,10 @@ _WIDE = 32
 
 _WIDER = (256, 2048)
 """And between those of one in which something else is to be many, such as the frames of a sound."""
+
+
+_SMALL = (1, 32, 256)
+"""What may lie between the sizes of inputs that a program is saved with."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     failures: list[Exception] = []
     narrow: tuple[ExportedProgram, str] | None = None
     fixed = fixed_sizes(recorded.hub.graph)
+    plain = as_plain(recorded.module, state_of(recorded.hub.extras).modules.get("", ""))
     attempts = _attempts(recorded.hub.graph)
     while attempts:
         attempt = attempts.pop(0)
@@ -96,19 +104,21 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
         sizes, dims = _free(recorded, step)
         shapes = dims if attempt.named else dict.fromkeys(dims, Dim.AUTO)
         try:
-            program = _export(recorded, sizes, shapes, oblivious=attempt.oblivious)
+            program = _export(plain, recorded.hub.graph.inputs, sizes, shapes, oblivious=attempt.oblivious)
         except _FAILURES as error:
             failures.append(error)
             if not dims:
                 break
             continue
-        if dims and (equation := _equation(recorded, program, step)) is not None:
+        guard = _guard(recorded, program)
+        if dims and (equation := _equation(recorded, guard, step)) is not None:
             if narrow is None:
                 wider = [wide for wide in _WIDER if _affordable(recorded, wide) > step]
                 attempts[:0] = [replace(attempt, step=wide, oblivious=o) for wide in wider for o in (False, True)]
                 narrow = program, equation
             continue
-        return program, [] if attempt.named and not fixed.keys() & dims else [_loosened(recorded, program)]
+        program.example_inputs = (_least_examples(recorded, guard, sizes), {})
+        return program, [] if attempt.named and not fixed.keys() & dims else [_loosened(recorded, program, guard)]
     if narrow is not None:
         text = f"torch.export takes only sizes of which {narrow[1]}"
         return narrow[0], [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
@@ -127,48 +137,61 @@ def _attempts(graph: ir.Graph) -> list[_Attempt]:
     return [replace(a, oblivious=not a.oblivious) if a.named else a for a in _ATTEMPTS]
 
 
-def _equation(recorded: Recorded, program: ExportedProgram, step: int) -> str | None:
+_Guard: TypeAlias = Callable[[Mapping[str, int]], str | None]
+"""What a program takes only sizes of which it holds, where it does not hold of these."""
+
+
+def _guard(recorded: Recorded, program: ExportedProgram) -> _Guard:
+    guards = getattr(program.module(), "_guards_fn", None)
+
+    def told(sizes: Mapping[str, int]) -> str | None:
+        if guards is None:
+            return None
+        try:
+            guards(*_examples(recorded.hub.graph.inputs, sizes, device="meta"))
+        except AssertionError as error:
+            return str(error).partition("Guard failed: ")[2] or None
+        return None
+
+    return told
+
+
+def _equation(recorded: Recorded, guard: _Guard, step: int) -> str | None:
     """What torch.export took for given of the example's sizes, where it does not hold at others: ``n // 256 == 1``.
 
     It tells sizes of 0 and 1 from all others, also those that are computed on the way, and writes no limit of them.
     """
     for times in _OTHERS:
-        sizes, _ = _free(recorded, step, times=times)
-        told = _guard(recorded, program, sizes)
+        told = guard(_free(recorded, step, times=times)[0])
         if told is not None and " == " in told:
             return told
     return None
 
 
-def _guard(recorded: Recorded, program: ExportedProgram, sizes: Mapping[str, int]) -> str | None:
-    """What a program takes only sizes of which it holds, where it does not hold of these."""
-    guards = getattr(program.module(), "_guards_fn", None)
-    if guards is None:
-        return None
-    try:
-        guards(*(_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs))
-    except AssertionError as error:
-        return str(error).partition("Guard failed: ")[2] or None
-    return None
+def _least_examples(recorded: Recorded, guard: _Guard, sizes: Mapping[str, int]) -> tuple[torch.Tensor, ...]:
+    """Small inputs that a program takes, for those were ``sizes``: it is saved with them."""
+    smaller = (_free(recorded, step)[0] for step in _SMALL)
+    least = next((found for found in smaller if guard(found) is None), sizes)
+    return _examples(recorded.hub.graph.inputs, least)
 
 
-def _loosened(recorded: Recorded, program: ExportedProgram) -> Note:
+def _loosened(recorded: Recorded, program: ExportedProgram, guard: _Guard) -> Note:
     """What became of free dimensions that torch.export would not take under their names."""
     fell = sorted(set(_fallen(recorded, program)))
     text = f"torch.export fixed the size of {', '.join(fell)}" if fell else "torch.export named the free dimensions"
-    if not fell and (limit := _least_limit(recorded, program)) is not None:
+    if not fell and (limit := _least_limit(recorded, guard)) is not None:
         text += f" and takes only sizes of which {limit}"
     return Note("dynamic shapes", text, "the module in memory and its .py take every size")
 
 
-def _least_limit(recorded: Recorded, program: ExportedProgram) -> str | None:
+def _least_limit(recorded: Recorded, guard: _Guard) -> str | None:
     """What keeps a program from the least sizes that the source's inputs may have, one dimension at a time."""
     sizes, dims = _free(recorded, _affordable(recorded, _WIDER[0]))
     limits: Mapping[str, Any] = recorded.hub.extras.get("dims", {})
     for name in dims:
         limit = limits.get(name, {})
         least = max(limit.get("min") or 1, limit.get("offset", 0) + limit.get("multiple", 1))
-        if (told := _guard(recorded, program, {**sizes, name: least})) is not None:
+        if (told := guard({**sizes, name: least})) is not None:
             return told
     return None
 
@@ -177,14 +200,26 @@ _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.
 
 
 def _export(
-    recorded: Recorded, sizes: Mapping[str, int], dims: Mapping[str, Any], *, oblivious: bool
+    module: nn.Module,
+    inputs: Sequence[Any],
+    sizes: Mapping[str, int],
+    dims: Mapping[str, Any],
+    *,
+    oblivious: bool,
 ) -> ExportedProgram:
-    values = recorded.hub.graph.inputs
-    examples = tuple(_example(value, sizes) for value in values)
-    shapes = tuple(_axes(value, dims) for value in values)
+    shapes = tuple(_axes(value, dims) for value in inputs)
     with _quiet(), whole_layers(), symbolic.patch(backed_size_oblivious=oblivious):
-        program = torch.export.export(recorded.module, examples, dynamic_shapes=shapes, strict=False)
-    return as_pytorch_has_them(program)
+        program = torch.export.export(module, _examples(inputs, sizes), dynamic_shapes=shapes, strict=False)
+    return _without_places(as_pytorch_has_them(program))
+
+
+def _without_places(program: ExportedProgram) -> ExportedProgram:
+    """``program`` without the lines of code that torch.export saw: they are ours, on this machine."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
+            for place in ("stack_trace", "from_node"):
+                node.meta.pop(place, None)
+    return program
 
 
 def _refused(error: Exception) -> Unsupported:
@@ -231,7 +266,7 @@ def _affordable(recorded: Recorded, step: int) -> int:
     """``step``, or less where all examples would not fit into memory."""
     while step > 1:
         sizes, _ = _free(recorded, step)
-        examples = (_example(value, sizes, device="meta") for value in recorded.hub.graph.inputs)
+        examples = _examples(recorded.hub.graph.inputs, sizes, device="meta")
         if sum(example.numel() for example in examples) <= _MOST:
             break
         step //= 2
@@ -243,9 +278,12 @@ def _name_of(dim: Any) -> str | None:
     return None if isinstance(dim, int) else dim.value
 
 
-def _example(value: Any, sizes: Mapping[str, int], *, device: str = "cpu") -> torch.Tensor:
-    shape = [d if isinstance(d, int) else sizes.get(d.value, _FIRST) for d in value.shape or ()]
-    return torch.zeros(shape, dtype=held_dtype(value.dtype), device=device)
+def _examples(inputs: Sequence[Any], sizes: Mapping[str, int], *, device: str = "cpu") -> tuple[torch.Tensor, ...]:
+    shapes = [[d if isinstance(d, int) else sizes.get(d.value, _FIRST) for d in v.shape or ()] for v in inputs]
+    return tuple(
+        torch.zeros(shape, dtype=held_dtype(value.dtype), device=device)
+        for value, shape in zip(inputs, shapes, strict=True)
+    )
 
 
 def _axes(value: Any, dims: Mapping[str, Any]) -> dict[int, Any]:
