@@ -11,7 +11,8 @@ pytest.importorskip("tensorflow")
 pytest.importorskip("onnxruntime")
 
 import tensorflow as tf
-from reading import agree
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from reading import agree, run_hub
 
 RNG = np.random.default_rng(0)
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
@@ -265,6 +266,29 @@ def test_transposed_of_sizes_that_are_data(padding):
         more=[[normal(2, 5, 5, 3), np.array([2, more[1], more[0], 4], np.int32)]],
         **TOLERANCE,
     )
+
+
+def test_a_transposed_convolution_whose_whole_shape_is_data():
+    """Filters of two channels make two; a run that asks for four, of two groups, fails."""
+    w = normal(3, 3, 2, 6)
+    hub = agree(
+        lambda x, sizes: tf.nn.conv2d_transpose(x, w, sizes, 2, "SAME"),
+        normal(2, 5, 4, 6),
+        np.array([2, 9, 8, 2], np.int32),
+        **TOLERANCE,
+    )
+    with pytest.raises(Fail, match="Reshape"):
+        run_hub(hub, normal(2, 5, 4, 6), np.array([2, 9, 8, 4], np.int32))
+
+
+def test_free_channels_are_those_of_the_filters():
+    w = normal(3, 3, 3, 4)
+
+    def function(x):
+        return tf.nn.conv2d(tf.nn.relu(x), w, 2, "SAME")
+
+    hub = agree(function, normal(2, 6, 5, 3), free={0: [0, 1, 2, 3]}, more=[[normal(1, 4, 4, 3)]], **TOLERANCE)
+    assert hub.signature.inputs[0].shape == ("batch", "x0_dim_1", "x0_dim_2", 3)
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])

@@ -19,6 +19,7 @@ from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
 from isthmus.passes.recover.every import recoveries
 from isthmus.readers.tensorflow.builder import Builder
+from isthmus.readers.tensorflow.channels import settle_channels
 from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.graph import Bound, GraphReader, constant
 from isthmus.readers.tensorflow.handles import ResourceHandle
@@ -62,6 +63,7 @@ def read_program(program: Program) -> Hub:
     _return_state(op, reader)
     model = ir.Model(op.main, ir_version=_IR_VERSION, producer_name="isthmus")
     canonicalize(model)
+    settle_channels(model)
     _refuse_other_ranks(program, model)
     hub = Hub(
         model=model,

@@ -48,12 +48,6 @@ class Format:
         """The spatial sizes of an input; None or names where they are free."""
         return self.picked(shape) if (shape := c.shape_or_none(index)) is not None else (None,) * (self.rank - 2)
 
-    def depth(self, c: Context, index: int = 0) -> int:
-        """How many channels an input has. Refuses where that is not known."""
-        shape = c.shape_or_none(index)
-        size = None if shape is None else shape[self.channels]
-        return size if isinstance(size, int) else c.refuse(f"how many channels its input {index} has is not known")
-
     def to_first(self, op: Builder, image: ir.Value) -> ir.Value:
         """The image with its channels first, as ONNX wants it."""
         return op.Transpose(image, perm=[0, self.rank - 1, *range(1, self.rank - 1)]) if self.last else image

@@ -132,13 +132,20 @@ def _convolved(
     rank = form.rank
     if groups is None:
         depth = c.shape(filter_index)[rank - 2]
-        groups = form.depth(c) // depth if isinstance(depth, int) and depth else c.refuse("it has no channels")
+        groups = _groups(c, form, depth) if isinstance(depth, int) and depth else c.refuse("it has no channels")
     known = padding_of(padding, explicit, form, window, form.sizes(c) if sizes is None else sizes)
     image = form.to_first(op, image)
     if image.dtype is not None and image.dtype.is_integer():
         return form.from_first(op, _of_integers(op, c, image, filters, window, known, groups))
     weight = op.Transpose(filters, perm=[rank - 1, rank - 2, *range(rank - 2)])
     return form.from_first(op, _conv(op, image, weight, window, known, groups))
+
+
+def _groups(c, form, depth):
+    """How many groups the channels of the image make; one where they are free: of more, ONNX's Conv does not run."""
+    shape = c.shape_or_none(0)
+    channels = None if shape is None else shape[form.channels]
+    return channels // depth if isinstance(channels, int) else 1
 
 
 def _conv(op, image, weight, window, known, groups):

@@ -12,6 +12,7 @@ from isthmus.lower.windows import Window, same_padding
 from isthmus.readers.tensorflow.contract import Host, Reads
 from isthmus.readers.tensorflow.ops._extents import Entry, entries, extent_of, over
 from isthmus.readers.tensorflow.ops._images import Format
+from isthmus.readers.tensorflow.ops._sizes import int64
 
 table = Reads()
 read = table.read
@@ -71,12 +72,13 @@ def _transposed(op, c, asked, filters, image, form, strides, dilations, padding,
         c.refuse("ONNX has no transposed convolution of integers")
     rank = form.rank
     window = Window.of(shape[: rank - 2], form.picked(strides), form.picked(dilations))
+    groups = _groups(c, asked, form, shape[rank - 2])
     weight = op.Transpose(filters, perm=[rank - 1, rank - 2, *range(rank - 2)])
     settings = {
         "kernel_shape": window.kernel,
         "strides": window.strides,
         "dilations": window.dilations,
-        "group": _groups(c, asked, form, shape[rank - 2]),
+        "group": groups or 1,
     }
     cuts = [
         _cut(c, asked.entries[axis], axis, extent, stride, padding, explicit)
@@ -85,7 +87,9 @@ def _transposed(op, c, asked, filters, image, form, strides, dilations, padding,
     image = form.to_first(op, image)
     if None in cuts:
         full = op.ConvTranspose(image, weight, **settings)
-        return form.from_first(op, _fitted(op, full, asked.value, form, window, padding, explicit))
+        made = form.from_first(op, _fitted(op, full, asked.value, form, window, padding, explicit))
+        # Were there more groups than one, there would be more channels, and this would not run.
+        return made if groups is not None else op.Reshape(made, int64(op, asked.value))
     pads = [before for before, _ in cuts] + [max(after, 0) for _, after in cuts]
     more = [max(-after, 0) for _, after in cuts]
     limits = (max(pair) for pair in zip(window.strides, window.dilations, strict=True))
@@ -96,11 +100,11 @@ def _transposed(op, c, asked, filters, image, form, strides, dilations, padding,
 
 
 def _groups(c, asked, form, depth):
-    """How many groups there are, by the channels of the result."""
+    """How many groups there are, by the channels of the result; None where a run tells them."""
     shape = c.output_shape()
     channels = asked.entries[form.channels] if shape is None else shape[form.channels]
     channels = asked.entries[form.channels] if channels is None else channels
-    return channels // depth if isinstance(channels, int) else c.refuse("how many channels it makes is not known")
+    return channels // depth if isinstance(channels, int) else None
 
 
 def _cut(c, wanted, axis, extent, stride, padding, explicit):
