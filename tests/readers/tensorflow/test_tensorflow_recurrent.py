@@ -152,6 +152,11 @@ def test_cells(cell: str) -> None:
     assert found[OPERATOR[cell.removesuffix("Cell")]] == 1
 
 
+def test_cells_that_are_stacked() -> None:
+    found = carried(layers.RNN([layers.LSTMCell(4), layers.GRUCell(3), layers.SimpleRNNCell(2)]))
+    assert [found[name] for name in ("LSTM", "GRU", "RNN", "Loop")] == [1, 1, 1, 0]
+
+
 @pytest.mark.parametrize(("dtype", "operator"), [("float64", "Loop"), ("float16", "LSTM")])
 def test_other_floats(dtype: str, operator: str) -> None:
     """ONNX Runtime has no recurrent layers of float64."""
@@ -185,8 +190,21 @@ def test_a_mask_of_an_embedding() -> None:
     agree(lambda x: model(x), x, free={0: [0, 1]}, more=[[x[:1, :3]]], rtol=2e-5, atol=2e-5)
 
 
-def test_cells_that_are_stacked() -> None:
-    assert carried(layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)]))["Loop"] == 1
+def test_a_product_with_the_state_element_by_element_stays_a_loop() -> None:
+    class Independent(layers.Layer):
+        units = state_size = 6
+
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=(6, 6), name="kernel")
+            self.own = self.add_weight(shape=(6,), name="own")
+
+        def call(self, x: Any, states: Any) -> Any:
+            new = tf.tanh(x @ self.kernel + states[0] * self.own)
+            return new, [new]
+
+    found = carried(layers.RNN(Independent(), return_sequences=True))
+    assert found["Loop"] == 1
+    assert not found["RNN"]
 
 
 @pytest.mark.parametrize("name", OPERATOR)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from isthmus.hub.model import ONNX
 from isthmus.passes.edit import attribute, dims
-from isthmus.passes.recover.gates import Columns, Gate, Range, gate_of, narrowed, split_gate
+from isthmus.passes.recover.gates import Columns, Gate, Range, gate_of, narrowed, peephole_of, split_gate
 from isthmus.passes.recover.match import made_by, operands, scalar
 
 
@@ -40,6 +40,8 @@ class Cell:
     linear_before_reset: bool = False
     hidden: int = 0
     """Which of the values that are carried is the output; an LSTM's other one is its cell."""
+    peepholes: tuple[Columns | None, ...] = ()
+    """An LSTM's weights by which its gates i o f see its cell; empty where none does."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +118,21 @@ class _Part:
     h: Columns
     biases: tuple[Columns, ...]
     activation: Activation
+    peephole: Columns | None = None
 
 
-def _part(value: ir.Value | None, x: ir.Value, h: ir.Value, units: int) -> _Part | None:
-    """The gate whose activation a value is: f(x · W + h · R + b)."""
+def _part(value: ir.Value | None, x: ir.Value, h: ir.Value, units: int, seen: ir.Value | None = None) -> _Part | None:
+    """The gate whose activation a value is: f(x · W + h · R + b), or f(x · W + h · R + p ⊙ seen + b)."""
     found = activated(value)
     gate = None if found is None else gate_of(found[1], found[2])
-    parts = None if gate is None else split_gate(gate, units)
-    if found is None or parts is None or set(parts[0]) != {x, h} or len(parts[1]) > 2:
+    if found is None or gate is None:
+        return None
+    gate, peephole = (gate, None) if seen is None else peephole_of(gate, seen)
+    parts = split_gate(gate, units)
+    if parts is None or set(parts[0]) != {x, h} or len(parts[1]) > 2:
         return None
     products, biases = parts
-    return _Part(products[x], products[h], tuple(biases), found[0])
+    return _Part(products[x], products[h], tuple(biases), found[0], peephole)
 
 
 def _units(state: ir.Value) -> int | None:
@@ -135,7 +141,7 @@ def _units(state: ir.Value) -> int | None:
 
 
 def _lstm(step: Step, hidden: int) -> Cell | None:
-    """h' = o · f(c'),  c' = forget · c + i · g."""
+    """h' = o · f(c'),  c' = forget · c + i · g, where i and forget may see c, and o may see c'."""
     h, c = step.states[hidden], step.states[1 - hidden]
     new_h, new_c = step.results[hidden], step.results[1 - hidden]
     units = _units(h)
@@ -145,17 +151,21 @@ def _lstm(step: Step, hidden: int) -> Cell | None:
         last = activated(bent)
         if last is None or last[1] is not new_c or last[2] is not None:
             continue
-        o = _part(out, step.x, h, units)
+        o = _part(out, step.x, h, units, new_c)
         for kept, added in operands(new_c, "Add"):
             for forget, old in operands(kept, "Mul"):
                 for admitted, candidate in operands(added, "Mul"):
-                    parts = [_part(v, step.x, h, units) for v in (admitted, forget, candidate)]
+                    seen = (c, c, None)  # by the gates that admit and keep, not by the candidate
+                    gates = zip((admitted, forget, candidate), seen, strict=True)
+                    parts = [_part(v, step.x, h, units, peeked) for v, peeked in gates]
                     if o is None or old is not c or any(p is None for p in parts):
                         continue
                     i, f, g = (p for p in parts if p is not None)
                     if o.activation == f.activation == i.activation:
                         functions = (i.activation, g.activation, last[0])
-                        return replace(_cell("LSTM", units, (i, o, f, g), functions), hidden=hidden)
+                        cell = _cell("LSTM", units, (i, o, f, g), functions)
+                        peepholes = (i.peephole, o.peephole, f.peephole)
+                        return replace(cell, hidden=hidden, peepholes=peepholes if any(peepholes) else ())
     return None
 
 

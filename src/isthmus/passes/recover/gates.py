@@ -26,10 +26,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Term:
-    """A summand of a gate: the product of ``factor`` with columns of a weight, or a bias where there is no factor."""
+    """A summand of a gate: the product of ``factor`` with columns of a weight, or a bias where there is no factor.
+
+    ``is_diagonal`` where the product is element by element, and the weight a vector.
+    """
 
     columns: Columns
     factor: ir.Value | None = None
+    is_diagonal: bool = False
 
 
 Gate = frozenset[Term]
@@ -65,10 +69,24 @@ def _terms(value: ir.Value | None, part: Range) -> list[Term] | None:
                 return None
             joined = _joined(weight, factor)
             return [Term(weight, factor)] if joined is None else joined
+        case "Mul" if part is None:
+            return _diagonal(*node.inputs)
         case "Identity":
             return _terms(node.inputs[0], part)
     inner = narrowed(node, value, part)
     return None if inner is None else _terms(node.inputs[0], inner)
+
+
+def _diagonal(first: ir.Value | None, second: ir.Value | None) -> list[Term] | None:
+    """The product of a factor with a vector of as many weights as it has units."""
+    for factor, vector in ((first, second), (second, first)):
+        weight = _columns(vector, None)
+        shape = dims(factor)
+        if weight is None or factor is None or shape is None or len(shape) != 2 or len(dims(vector) or ()) != 1:
+            continue
+        if shape[1] == weight.stop - weight.start:
+            return [Term(weight, factor, is_diagonal=True)]
+    return None
 
 
 def _spread(value: ir.Value | None, width: int | str | None) -> ir.Value | None:
@@ -203,17 +221,28 @@ def _bounds(node: ir.Node) -> tuple[int, int, int] | None:
 
 
 def split_gate(gate: Gate, units: int) -> tuple[dict[ir.Value, Columns], list[Columns]] | None:
-    """A gate as weight by factor, and biases; None where a part is not ``units`` wide, or a factor comes twice."""
+    """A gate as weight by factor, and biases; None where a part is not ``units`` wide, or a factor comes twice.
+
+    None as well where a factor is multiplied element by element: see :func:`peephole_of`.
+    """
     products: dict[ir.Value, Columns] = {}
     biases: list[Columns] = []
     for term in gate:
         if term.columns.stop - term.columns.start != units or (term.factor is not None and term.factor in products):
+            return None
+        if term.is_diagonal:
             return None
         if term.factor is None:
             biases.append(term.columns)
         else:
             products[term.factor] = term.columns
     return products, biases
+
+
+def peephole_of(gate: Gate, cell: ir.Value | None) -> tuple[Gate, Columns | None]:
+    """A gate without its product with ``cell`` element by element, and the weights of that where it has one."""
+    found = [term for term in gate if term.is_diagonal and term.factor is cell]
+    return (gate - {found[0]}, found[0].columns) if len(found) == 1 else (gate, None)
 
 
 def joined(parts: Sequence[Columns]) -> list[Columns]:

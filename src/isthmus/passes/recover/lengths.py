@@ -43,7 +43,7 @@ def is_longest(trips: ir.Value | None, lengths: ir.Value, entries: dict[ir.Value
     if len(bounds) != 2:
         return False
     for whole, longest in (bounds, bounds[::-1]):
-        if whole is None or longest is None or entries.get(whole) != [steps]:
+        if longest is None or not _is_number(whole, steps, entries):
             continue
         least = [other for own, other in operands(longest, "Max") if scalar(own) in (0.0, 1.0)]
         reduced = made_by(_uncast(least[0]) if least else longest, "ReduceMax")
@@ -108,8 +108,15 @@ def _pads_to(user: ir.Node, rows: ir.Value, entries: dict[ir.Value, list[Entry]]
     size = made_by(difference.inputs[1], "Squeeze")
     shape = None if size is None else made_by(size.inputs[0], "Shape")
     own = shape is not None and shape.inputs[0] is rows and attribute(shape, "end") == 1
-    total = difference.inputs[0]
-    return own and total is not None and entries.get(total) == [steps]
+    return own and _is_number(difference.inputs[0], steps, entries)
+
+
+def _is_number(value: ir.Value | None, size: Entry, entries: dict[ir.Value, list[Entry]]) -> bool:
+    """Whether a number of steps is ``size``: a known number, or a free dimension."""
+    array = known(value)
+    if array is not None:
+        return array.size == 1 and int(array.reshape(())) == size
+    return value is not None and size is not None and entries.get(value) == [size]
 
 
 def _chosen(value: ir.Value, body: ir.Graph) -> tuple[ir.Value, ir.Value, ir.Value] | None:

@@ -13,7 +13,7 @@ from isthmus.readers.tensorflow.contract import Reads, Static
 from isthmus.readers.tensorflow.dtypes import data_type
 from isthmus.readers.tensorflow.functions import origin
 from isthmus.readers.tensorflow.handles import ResourceHandle
-from isthmus.readers.tensorflow.ops._counting import number, wide
+from isthmus.readers.tensorflow.ops._counting import number, static, wide
 from isthmus.readers.tensorflow.ops._lists import (
     TensorList,
     concatenated,
@@ -63,6 +63,7 @@ def gather(op, c, handle, indices, flow_in, *, dtype: tf.DType, element_shape):
     held = list_of(c, flow_in)
     size = held.length if held.value is None else (held.value.shape or (None,))[0]
     size = number(size) if isinstance(size, ir.Value) else size
+    size = size if isinstance(size, int) else _made_size(c.node.inputs[0])
     if _are_all(c.node.inputs[1], size, lambda end: _is_size(end, *c.node.inputs[::2])):
         return stacked(op, c, held, element_shape)
     return gathered(op, c, held, indices, element_shape)
@@ -105,7 +106,7 @@ def _grows(c, handle) -> bool:
 
 def _are_all(indices: tf.Tensor, size: object, is_size: Callable[[tf.Tensor], bool]) -> bool:
     """Whether indices are 0, 1, … up to a size, which is known or told of a tensor."""
-    known = tf.get_static_value(indices)
+    known = static(indices, {})
     if known is not None:
         return size == len(known) and np.array_equal(known, np.arange(len(known)))
     node = origin(indices).op
@@ -113,6 +114,15 @@ def _are_all(indices: tf.Tensor, size: object, is_size: Callable[[tf.Tensor], bo
         return False
     start, end, delta = node.inputs
     return [tf.get_static_value(tensor) for tensor in (start, delta)] == [0, 1] and is_size(origin(end))
+
+
+def _made_size(handle: tf.Tensor) -> int | None:
+    """The size that an array was made with, where it is known and the array does not grow."""
+    made = origin(handle).op
+    if made.type != "TensorArrayV3" or made.get_attr("dynamic_size"):
+        return None
+    known = static(made.inputs[0], {})
+    return None if known is None else int(known)
 
 
 def _is_size(size: tf.Tensor, handle: tf.Tensor, flow: tf.Tensor) -> bool:
