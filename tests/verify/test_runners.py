@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import judged_nets as nets
@@ -22,6 +23,7 @@ from isthmus.errors import (
     UsageError,
 )
 from isthmus.types import Blocker, Signature, TensorSpec
+from isthmus.verify.runners.codec import Value
 from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import (
     LiveRunner,
@@ -299,6 +301,18 @@ def test_what_a_live_runner_is_given_and_gives() -> None:
     runner = LiveRunner("here", Signature((), ()), {"default": lambda feeds: {"y": feeds["x"] + 1}})
     assert runner.variants == ("default",)
     assert runner.run({"x": X})["y"].tolist() == (X + 1).tolist()
+
+
+def test_the_failures_of_its_framework_are_the_answer_of_a_live_model() -> None:
+    class Failed(Exception):
+        """As TensorFlow's ``OpError``, of no kind that Python has."""
+
+    def call(feeds: Mapping[str, Value]) -> dict[str, Value]:
+        raise Failed("no such axis")
+
+    runner = LiveRunner("here", Signature((), ()), {"default": call}, failures=(Failed,))
+    with pytest.raises(ModelRaised, match="Failed: no such axis"):
+        runner.run({})
 
 
 def test_speaking_of_runners_imports_no_framework() -> None:

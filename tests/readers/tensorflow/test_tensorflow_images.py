@@ -230,6 +230,7 @@ def test_the_best_boxes_of_all_classes(shared, padded, total):
         return tuple(tf.image.combined_non_max_suppression(b, s, 5, total, 0.4, 0.2, pad_per_class=padded))
 
     agree(function, boxes, scores, free={0: [0, 1], 1: [0, 1]}, more=[[boxes[:1, :7], scores[:1, :7]]])
+    agree(function, boxes, scores, free={0: [1, 2], 1: [1, 2]})
 
 
 def test_drawing_and_decoding_are_refused():

@@ -61,6 +61,12 @@ def test_axes_of_data():
     agree(lambda x, axes: raw.Max(input=x, axis=axes, keep_dims=True), X, np.array([1], np.int64))
 
 
+def test_no_axes_that_are_data():
+    none = np.zeros(0, np.int32)
+    agree(lambda x, axes: (tf.reduce_sum(x, axes), tf.reduce_any(x > 0, axes)), X, none)
+    agree(lambda x, axes: tf.reduce_mean(tf.cast(x, tf.int32), axes), X, none)
+
+
 def test_complex_sums():
     def parts(x, y):
         z = tf.complex(x, y)

@@ -297,3 +297,13 @@ def test_what_is_alive_goes_to_every_target(net: Any, to: Any) -> None:
         assert conversion, conversion.verdict
         onnx = isthmus.convert(source, to="onnx", options=dataclasses.replace(options, verify=False))
         assert conversion.artifact.signature == onnx.artifact.signature
+
+
+def test_a_live_function_that_does_not_take_every_input_is_judged_on_those_it_takes() -> None:
+    @tf.function(input_signature=[tf.TensorSpec([2, 3], tf.float32), tf.TensorSpec([1], tf.int32)])
+    def total(x: tf.Tensor, axes: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(x, axis=axes, keepdims=True)
+
+    conversion = isthmus.convert(total, to="onnx")
+    assert conversion
+    assert any("Invalid reduction dimension" in note.text for note in conversion.verdict.notes)

@@ -85,14 +85,15 @@ class LiveRunner:
     """A model that lives in the caller's own process, where it cannot be shipped elsewhere.
 
     ``calls`` maps each variant to a function from named arrays to named outputs; ``default`` comes first.
-    ``gradient`` is there where gradients can be had. What Python code raises on inputs that it does not take becomes
-    ``ModelRaised``, as a worker would have it.
+    ``gradient`` is there where gradients can be had. What Python code raises on inputs that it does not take, and the
+    ``failures`` of its framework, become ``ModelRaised``, as a worker would have it.
     """
 
     name: str
     signature: Signature
     calls: Mapping[str, Callable[[dict[str, Value]], Mapping[str, Value]]] = field(repr=False)
     gradient: Callable[[dict[str, Value], Mapping[str, Array]], Gradients] | None = field(default=None, repr=False)
+    failures: tuple[type[Exception], ...] = ()
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -105,14 +106,14 @@ class LiveRunner:
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
         try:
             return dict(self.calls[variant](dict(feeds)))
-        except _REFUSALS as error:
+        except (*_REFUSALS, *self.failures) as error:
             raise ModelRaised(f"{type(error).__name__}: {error}") from error
 
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
         assert self.gradient is not None
         try:
             return self.gradient(dict(feeds), cotangents)
-        except _REFUSALS as error:
+        except (*_REFUSALS, *self.failures) as error:
             raise ModelRaised(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:

@@ -55,7 +55,8 @@ def live_model(opened: Opened | OpenedGraph, *, name: str) -> LiveRunner:
     """A model that is alive in this process as a runner. Its variables are left as they were."""
     loaded = of_opened(opened)
     gradient = loaded.gradients if isinstance(loaded, _Function) else None
-    return LiveRunner(name, loaded.signature, {DEFAULT: loaded.run}, gradient)
+    failures = (require(_TENSORFLOW, _NEED).errors.OpError,)
+    return LiveRunner(name, loaded.signature, {DEFAULT: loaded.run}, gradient, failures)
 
 
 def of_opened(opened: Opened | OpenedGraph) -> Loaded | Differentiable:

@@ -95,7 +95,7 @@ def combined(
     boxes,
     scores,
     max_output_size_per_class,
-    max_total_size: Host,
+    max_total_size,
     iou_threshold,
     score_threshold,
     *,
@@ -103,23 +103,21 @@ def combined(
     clip_boxes,
 ):
     """Each class by itself, then the best of all classes; with zeros where there are fewer."""
-    own = c.shape()[2]
-    classes = c.shape(1)[2]
-    if isinstance(max_total_size, ir.Value) or not isinstance(own, int) or not isinstance(classes, int):
-        c.refuse("how many classes or results there are is not known")
-    batch, count = size(op, scores, 0), size(op, scores, 1)
+    batch, count, classes = (size(op, scores, axis) for axis in range(3))
     by_class = op.Transpose(scores, perm=[0, 2, 1])
     whose = op.Transpose(boxes, perm=[0, 2, 1, 3])
-    if own != classes:
-        whose = op.Expand(whose, op.Concat(op.constant([1, classes, 1, 1]), axis=0))
+    own = c.shape(0)[2]
+    if not isinstance(own, int) or own != c.shape(1)[2]:  # one box for all classes
+        whose = op.Expand(whose, op.Concat(op.constant([1]), classes, op.constant([1, 1]), axis=0))
     flat = op.Reshape(whose, op.Concat(op.constant([-1]), count, op.constant([4]), axis=0))
     alone = op.Reshape(by_class, op.Concat(op.constant([-1, 1]), count, axis=0))
-    rows = op.NonMaxSuppression(
-        flat, alone, vector(op, max_output_size_per_class), _one(op, iou_threshold), _one(op, score_threshold)
-    )
+    most = vector(op, max_output_size_per_class)
+    rows = op.NonMaxSuppression(flat, alone, most, _one(op, iou_threshold), _one(op, score_threshold))
     group, _, box = op.Split(rows, axis=1, num_outputs=3, outputs=3)
     kept = _marked(op, by_class, batch, count, classes, op.Add(op.Mul(group, count), box))
-    total = _total(op, c, max_output_size_per_class, int(max_total_size), classes, pad_per_class)
+    total = vector(op, max_total_size)
+    if pad_per_class:
+        total = op.Min(op.Mul(most, classes), total)
     return _best(op, kept, whose, count, total, clip=clip_boxes)
 
 
@@ -130,12 +128,6 @@ def _marked(op, by_class, batch, count, classes, places):
     places = op.Reshape(places, [-1])
     marked = op.ScatterElements(none, places, op.Gather(flat, places, axis=0), axis=0)
     return op.Reshape(marked, op.Concat(batch, op.Mul(count, classes), axis=0), allowzero=1)
-
-
-def _total(op, c, per_class, total, classes, pad_per_class):
-    if not pad_per_class:
-        return op.constant([total])
-    return op.Min(op.Mul(vector(op, per_class), classes), op.constant([total]))
 
 
 def _best(op, kept, boxes, count, total, *, clip):

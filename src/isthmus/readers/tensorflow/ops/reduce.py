@@ -21,8 +21,10 @@ _REDUCED = {_INT64, ir.DataType.UINT64, ir.DataType.UINT32}
 
 
 def _axes(axes):
-    """The axes as ONNX takes them: a list, or a vector of int64."""
-    return None if isinstance(axes, ir.Value) else [int(axis) for axis in np.asarray(axes).reshape(-1)]
+    """The axes as a list, or None where they are computed; no axes are none, whatever computes them."""
+    if isinstance(axes, ir.Value):
+        return [] if axes.shape is not None and 0 in axes.shape else None
+    return [int(axis) for axis in np.asarray(axes).reshape(-1)]
 
 
 def _reduced(op, kind, x, axes, keep_dims):
