@@ -103,17 +103,21 @@ class LiveRunner:
     def trains(self) -> bool:
         return self.gradient is not None
 
+    @property
+    def _refusals(self) -> tuple[type[Exception], ...]:
+        return (*_REFUSALS, *self.failures)
+
     def run(self, feeds: Mapping[str, Value], variant: str = DEFAULT) -> dict[str, Value]:
         try:
             return dict(self.calls[variant](dict(feeds)))
-        except (*_REFUSALS, *self.failures) as error:
+        except self._refusals as error:
             raise ModelRaised(f"{type(error).__name__}: {error}") from error
 
     def gradients(self, feeds: Mapping[str, Value], cotangents: Mapping[str, Array]) -> Gradients:
         assert self.gradient is not None
         try:
             return self.gradient(dict(feeds), cotangents)
-        except (*_REFUSALS, *self.failures) as error:
+        except self._refusals as error:
             raise ModelRaised(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
