@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from isthmus.errors import InvalidModel, IsthmusError, Unsupported
 from isthmus.hub.io import dtype_name
 from isthmus.hub.model import Hub
 from isthmus.shapes import Shapes
-from isthmus.source import Source
+from isthmus.source import Factory, Source
 from isthmus.types import Options, Signature, TensorSpec
 from isthmus.verify.feeds import Feeds, load_inputs, named_specs
 from isthmus.verify.ranges import integer_ranges
@@ -45,7 +46,7 @@ def runner(
     if source.factory is not None:
         extra: dict[str, Any] = {"trust_pickle": options.trust_pickle}
         if source.factory.weights is not None:
-            extra["weights"] = str(source.factory.weights)
+            extra["weights"] = str(_loaded_weights(source.factory, options, scratch))
         return ProcessRunner("torch", source.factory.callable, **common, **named, **extra)
     if source.path is not None:
         given = named if source.kind == "torch" else {}
@@ -168,6 +169,19 @@ def _onnx(path: Path, common: dict[str, Any]) -> Runner:
             return ProcessRunner("onnx", str(path), engine="reference", **named)
         except IsthmusError:
             raise refusal from None
+
+
+def _loaded_weights(factory: Factory, options: Options, scratch: Path) -> Path:
+    """The state dict that the reader makes of the factory's weights: all keys, tied ones too, and no checkpoint."""
+    import torch
+
+    from isthmus.readers.torch.sources import open_source
+
+    module = open_source(factory.callable, options, factory.weights).thing
+    descriptor, path = tempfile.mkstemp(suffix=".pt", dir=scratch)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        torch.save(module.state_dict(), file)
+    return Path(path)
 
 
 def _saved(model: Any, scratch: Path) -> Path:

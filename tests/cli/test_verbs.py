@@ -162,20 +162,27 @@ def test_user_inputs_are_judged_first(linear, tmp_path, capsys) -> None:
 @pytest.mark.torch
 @onnxruntime
 def test_a_factory_with_weights(tmp_path, run_isthmus) -> None:
+    """Of a training checkpoint, which the judge knows how to open as well."""
     import torch
-    from safetensors.torch import save_file
 
     (tmp_path / "nets.py").write_text(
         "import torch\ndef build():\n    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh())\n"
     )
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh())
-    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}}, tmp_path / "trained.pt")
     done = run_isthmus(
-        *("convert", "nets:build", "net.onnx", "--weights", "net.safetensors", "--input-shapes", "input:[batch,3]")
+        *("convert", "nets:build", "net.onnx", "--weights", "trained.pt", "--input-shapes", "input:[batch,3]")
     )
     assert done.returncode == 0, done.stderr
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "net.onnx").graph.initializer}
     assert np.array_equal(stored["0.bias"], net.state_dict()["0.bias"].numpy())
+
+
+def test_a_factory_whose_framework_is_missing(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("without_torch.py").write_text('raise ModuleNotFoundError("No module named \'torch\'", name="torch")\n')
+    assert main(["inspect", "without_torch:build"]) == 5
+    assert "torch is not installed, and without_torch imports it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

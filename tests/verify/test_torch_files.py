@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from isthmus.cli.main import main
 from isthmus.errors import InvalidModel
 from isthmus.types import Options, TensorSpec
 from isthmus.verify.runners.process import ProcessRunner
-from isthmus.verify.runners.torch_files import from_file
+from isthmus.verify.runners.torch_files import from_factory, from_file
 
 pytestmark = [pytest.mark.torch, pytest.mark.onnxruntime]
 pytest.importorskip("torch")
@@ -149,3 +151,32 @@ def test_values_are_those_of_the_source(tmp_path: Path) -> None:
         made = runner.run({"in_0": x, "class": x})
     assert np.array_equal(made["self"], (2 * x) @ np.arange(1, 7, dtype=np.float32).reshape(3, 2))
     assert not (tmp_path / "__pycache__").exists()
+
+
+@pytest.mark.parametrize("name", ["net", "Nets.build", "program"])
+def test_what_a_name_stands_for_is_the_same_for_the_judge(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of a file, a factory in a class whose weights are random, an exported program."""
+    import torch
+
+    from isthmus.readers.torch.sources import open_source
+
+    (tmp_path / "named_nets.py").write_text(
+        "import torch\n"
+        "net = torch.nn.Linear(3, 4)\n"
+        "class Nets:\n"
+        "    build = staticmethod(lambda: torch.nn.Linear(3, 4))\n"
+        "program = torch.export.export(net, (torch.zeros(2, 3),))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "named_nets", raising=False)
+    importlib.import_module("named_nets")
+    before = torch.get_rng_state()
+    read = open_source(f"named_nets:{name}", QUIET, None).thing
+    assert torch.equal(before, torch.get_rng_state())
+    judged = from_factory(torch, f"named_nets:{name}", None, False)
+    for made in (read, judged):
+        assert isinstance(made, torch.export.ExportedProgram if name == "program" else torch.nn.Linear)
+    states = [dict(made.state_dict if name == "program" else made.state_dict()) for made in (read, judged)]
+    assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())

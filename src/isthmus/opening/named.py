@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from isthmus.errors import UsageError
+from isthmus.errors import FrameworkMissing, UsageError
+
+_FRAMEWORKS = ("torch", "tensorflow", "keras", "tf_keras")
 
 
 def named_object(text: str) -> Any:
     """The object. The working directory is searched as ``python -m`` would.
 
-    Raises errors.UsageError where the name is none, or cannot be imported.
+    Raises errors.UsageError where the name is none, or cannot be imported; errors.FrameworkMissing where that is for
+    want of a framework.
     """
     module, colon, name = text.partition(":")
     if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
@@ -23,6 +26,8 @@ def named_object(text: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
     except ImportError as error:
+        if error.name in _FRAMEWORKS and error.name != module:
+            raise FrameworkMissing(error.name, f"{module} imports it") from error
         raise UsageError(f"cannot import {module}: {error}") from error
     finally:
         sys.path.remove(here)

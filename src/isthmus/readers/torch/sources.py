@@ -71,10 +71,13 @@ def _named(text: str, options: Options) -> Opened:
 
 
 def _called(module: str, factory: str) -> Any:
-    """The model of that name, or the result of the factory."""
+    """The model of that name, or the result of the factory, seeded: the judge calls it again in another process."""
     found = named_object(f"{module}:{factory}")
-    is_model = isinstance(found, (torch.nn.Module, torch.export.ExportedProgram))
-    return found if is_model or not callable(found) else found()
+    if isinstance(found, (torch.nn.Module, torch.export.ExportedProgram)) or not callable(found):
+        return found
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return found()
 
 
 def _file(path: Path, options: Options) -> Opened:

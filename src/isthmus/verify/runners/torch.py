@@ -17,7 +17,7 @@ from isthmus.verify.runners import codec, gradients
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.gradients import Gradients
 from isthmus.verify.runners.protocol import DEFAULT, LiveRunner, Loaded, SizesRefused, require, signature_from
-from isthmus.verify.runners.torch_files import from_factory, from_file
+from isthmus.verify.runners.torch_files import Told, from_factory, from_file
 
 SLOW_PATH = "fast path off"
 """The variant of torch's attention that computes what the graph says, without the fused inference kernel."""
@@ -39,10 +39,13 @@ def load(source: str, options: Mapping[str, Any]) -> Loaded:
     plain = options.get("signature")
     signature = signature_from(plain) if plain else None
     if ":" in source and not Path(source).exists():
-        module = from_factory(torch, source, options.get("weights"), bool(options.get("trust_pickle")))
-        return _Program(torch, module, signature, options.get("in_spec"))
-    thing, told = from_file(torch, Path(source))
-    signature = signature or told.signature
+        thing = from_factory(torch, source, options.get("weights"), bool(options.get("trust_pickle")))
+        if not isinstance(thing, torch.export.ExportedProgram):
+            return _Program(torch, thing, signature, options.get("in_spec"))
+        told = Told()
+    else:
+        thing, told = from_file(torch, Path(source))
+        signature = signature or told.signature
     if isinstance(thing, torch.export.ExportedProgram):
         return _Exported(torch, thing, signature, told.stored)
     return _Program(torch, thing, signature, None, told.stored)

@@ -145,26 +145,33 @@ def _beside(weights: Path) -> Told:
 
 
 def from_factory(torch: Any, source: str, weights: str | None, trust_pickle: bool) -> Any:
-    """The module that ``package.module:factory`` returns, in eval mode, with ``weights`` loaded.
+    """The module or exported program that ``package.module:name`` is or returns, in eval mode, with ``weights``.
 
-    Raises ``UsageError`` where there is no such factory, or where weights do not fit; ``UnsafeInput`` where they
-    would run code.
+    A factory's random numbers are seeded as its reader has them. Raises ``UsageError`` where there is no such
+    factory, or where weights do not fit; ``UnsafeInput`` where they would run code.
     """
     module_name, _, attribute = source.partition(":")
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise
         raise UsageError(f"there is no module {module_name!r}", hint="is its folder on PYTHONPATH?") from error
     except AttributeError as error:
         raise UsageError(f"{module_name} has no {attribute!r}") from error
-    module = factory()
-    if not isinstance(module, torch.nn.Module):
-        raise UsageError(f"{source} returned a {type(module).__name__}, not an nn.Module")
+    kinds = (torch.nn.Module, torch.export.ExportedProgram)
+    if not isinstance(found, kinds) and callable(found):
+        torch.manual_seed(0)
+        found = found()
+    if not isinstance(found, kinds):
+        raise UsageError(f"{source} returned a {type(found).__name__}, not an nn.Module")
+    if isinstance(found, torch.export.ExportedProgram):
+        return found
     if weights is not None:
-        _load_weights(torch, module, weights, trust_pickle)
-    return module.eval()
+        _load_weights(torch, found, weights, trust_pickle)
+    return found.eval()
 
 
 def _load_weights(torch: Any, module: Any, weights: str, trust_pickle: bool) -> None:
