@@ -40,7 +40,7 @@ def infer_shapes(model: ir.Model) -> None:
     """
     ours = _infer_all(model, _resized(model))
     for _ in range(_ROUNDS):
-        won = settle_loops(model, partial(_infer_all, model, frozenset(ours)))
+        won = settle_loops(model, partial(_infer_more, model, frozenset(ours)))
         if not won:
             return
         ours = _infer_all(model, ours | won)
@@ -57,6 +57,10 @@ def _resized(model: ir.Model) -> set[ir.Value]:
             node.outputs[0].shape = ir.Shape(sizes)
             found.add(node.outputs[0])
     return {value for value in found if value.type is not None and not value.is_graph_output()}
+
+
+def _infer_more(model: ir.Model, ours: Collection[ir.Value], more: Collection[ir.Value]) -> None:
+    _infer_all(model, {*ours, *more})
 
 
 def _infer_all(model: ir.Model, told: Collection[ir.Value]) -> set[ir.Value]:

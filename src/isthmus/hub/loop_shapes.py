@@ -24,12 +24,18 @@ class _Carried(NamedTuple):
     final: ir.Value
 
 
-def settle_loops(model: ir.Model, infer: Callable[[], object]) -> set[ir.Value]:
+def settle_loops(model: ir.Model, infer: Callable[[Collection[ir.Value]], object]) -> set[ir.Value]:
     """Shapes of what loops carry and give, in place; the outputs of loops whose shape says more than before.
 
-    ``infer`` runs the inference on the whole model, by the shapes that the bodies' inputs have.
+    ``infer`` runs the inference on the whole model, by the shapes that the bodies' inputs have and by those of the
+    values that it is told.
     """
     _settle_states(model, infer)
+    return _settle_outputs(model)
+
+
+def _settle_outputs(model: ir.Model) -> set[ir.Value]:
+    """What loops give, by what their bodies return; the outputs whose shape says more than before."""
     won = set[ir.Value]()
     invented = made_up(model)
     for loop in _loops(model):
@@ -41,32 +47,45 @@ def settle_loops(model: ir.Model, infer: Callable[[], object]) -> set[ir.Value]:
     return won
 
 
-def _settle_states(model: ir.Model, infer: Callable[[], object]) -> None:
+def _settle_states(model: ir.Model, infer: Callable[[Collection[ir.Value]], object]) -> None:
     """Assume of every state what it may be, and ever less, until the bodies prove what is assumed."""
     invented = made_up(model)
     carried = [item for loop in _loops(model) for item in _carried(loop)]
     floors = {item.state: item.state.shape for item in carried}
-    assumed = {
-        item.state: shape
-        for item in carried
-        if (shape := _assumption(item.state.shape, item.initial.shape, invented)) is not None
-        and shape != item.state.shape
-    }
     before = _shapes(model)
-    while assumed:
+    assumed: dict[ir.Value, ir.Shape] = {}
+    open_ones = carried
+    while True:
+        found = {item.state: shape for item in open_ones if (shape := _better(item, invented)) is not None}
+        open_ones = [item for item in open_ones if item.state not in found]
+        assumed |= found
+        if not assumed:
+            break
         for state, shape in assumed.items():
             state.shape = shape
-        infer()
+        _infer_through(model, infer)
+        if any(_better(item, invented) for item in open_ones):
+            continue  # what a loop within a loop begins with may hang on what was assumed
         proven = {
-            item.state: _proven(assumed[item.state], item.returned.shape, floors[item.state])
+            item.state: _proven(assumed[item.state], item, floors[item.state])
             for item in carried
             if item.state in assumed
         }
         if proven == assumed:
             return
         _restore(before)  # nothing that follows from a wrong assumption may stay
+        open_ones = []
         assumed = {state: shape for state, shape in proven.items() if shape is not None and shape != floors[state]}
-    infer()
+    infer(())
+
+
+def _infer_through(model: ir.Model, infer: Callable[[Collection[ir.Value]], object]) -> None:
+    """Infer, past what loops within loops give."""
+    told = set[ir.Value]()
+    infer(told)
+    while more := _settle_outputs(model) - told:
+        told |= more
+        infer(told)
 
 
 def _loops(model: ir.Model) -> Iterator[ir.Node]:
@@ -108,6 +127,12 @@ def _is_true(value: ir.Value) -> bool:
     return fixed is not None and bool(fixed.numpy().all())
 
 
+def _better(item: _Carried, invented: Collection[str]) -> ir.Shape | None:
+    """What may be assumed of a state, where that is more than is known of it."""
+    shape = _assumption(item.state.shape, item.initial.shape, invented)
+    return None if shape == item.state.shape else shape
+
+
 def _assumption(own: ir.Shape | None, initial: ir.Shape | None, invented: Collection[str]) -> ir.Shape | None:
     """What a state may be at most: as long on each axis as what it begins with, where nothing better is known."""
     if initial is None or (own is not None and len(own) != len(initial)):
@@ -121,12 +146,13 @@ def _assumption(own: ir.Shape | None, initial: ir.Shape | None, invented: Collec
     )
 
 
-def _proven(assumed: ir.Shape, returned: ir.Shape | None, floor: ir.Shape | None) -> ir.Shape | None:
-    """What the body returns of what was assumed; elsewhere what was known before."""
-    if returned is None or len(returned) != len(assumed):
+def _proven(assumed: ir.Shape, item: _Carried, floor: ir.Shape | None) -> ir.Shape | None:
+    """What a state begins with and the body returns of what was assumed; elsewhere what was known before."""
+    first, returned = item.initial.shape, item.returned.shape
+    if first is None or returned is None or not len(first) == len(returned) == len(assumed):
         return floor
     known = floor if floor is not None else ir.Shape([None] * len(assumed))
-    return ir.Shape([a if a == r else k for a, r, k in zip(assumed, returned, known, strict=True)])
+    return ir.Shape([a if a == f == r else k for a, f, r, k in zip(assumed, first, returned, known, strict=True)])
 
 
 def _agreed(one: ir.Shape | None, other: ir.Shape | None, invented: Collection[str]) -> ir.Shape | None:

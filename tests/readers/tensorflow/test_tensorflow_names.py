@@ -41,16 +41,40 @@ def until_large(x: tf.Tensor) -> tf.Tensor:
     return tf.while_loop(lambda v: tf.reduce_sum(v) < 100, lambda v: (v * 1.5 + 1,), [x])[0]
 
 
+def within(x: tf.Tensor) -> tf.Tensor:
+    def outer(i: tf.Tensor, v: tf.Tensor) -> Any:
+        last = tf.while_loop(lambda j, w: j < 2, lambda j, w: (j + 1, tf.tanh(w + x[i])), [0, v])[1]
+        return i + 1, last * 2
+
+    return tf.while_loop(lambda i, v: i < tf.shape(x)[0], outer, [0, tf.zeros_like(x)])[1]
+
+
 @pytest.mark.parametrize(
     ("function", "shape"),
     [
+        (lambda x: tf.scan(lambda a, row: a * 0.5 + row, x), ("batch", 4)),
+        (lambda x: tf.scan(lambda a, row: a * 0.5 + row, x, reverse=True), ("batch", 4)),
+        (lambda x: tf.scan(lambda a, row: a + row, tf.transpose(x)), (4, "batch")),
+        (lambda x: tf.map_fn(lambda row: tf.scan(lambda a, b: a + b, row), x), ("batch", 4)),
+        (within, ("batch", 4)),
         (lambda x: tf.map_fn(lambda row: tf.nn.relu(row) * 2, x), ("batch", 4)),
         (lambda x: tf.map_fn(tf.reduce_sum, x), ("batch",)),
         (lambda x: tf.scan(lambda a, row: a + tf.reduce_sum(row), x, initializer=0.0), ("batch",)),
         (counted, ("batch", 4)),
         (until_large, ("batch", 4)),
     ],
-    ids=["map", "map to numbers", "scan from a start", "counted", "tested"],
+    ids=[
+        "scan",
+        "scan from the end",
+        "scan along another axis",
+        "scan in a map",
+        "loop in a loop",
+        "map",
+        "map to numbers",
+        "scan from a start",
+        "counted",
+        "tested",
+    ],
 )
 def test_the_batch_keeps_its_name_behind_a_loop(function: Callable[..., Any], shape: tuple[int | str, ...]) -> None:
     assert shapes(agree(function, ROWS, free={0: [0]}, more=FEWER)) == [shape]
@@ -71,12 +95,25 @@ def replaced(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.while_loop(lambda i, v: i < tf.shape(y)[0] - 2, lambda i, v: (i + 1, y * 2), [0, x], free)[1]
 
 
+def growing_within(x: tf.Tensor) -> tf.Tensor:
+    invariants = [tf.TensorShape([]), tf.TensorShape([None, 4])]
+
+    def outer(i: tf.Tensor, v: tf.Tensor) -> Any:
+        return i + 1, tf.while_loop(
+            lambda j, w: j < 2, lambda j, w: (j + 1, tf.concat([w, v], 0)), [0, v], invariants
+        )[1]
+
+    return tf.while_loop(lambda i, v: i < 2, outer, [0, x], invariants)[1]
+
+
 def test_what_grows_or_changes_places_has_no_name_of_an_input() -> None:
     agree(growing, ROWS, free={0: [0]}, more=FEWER)
+    agree(growing_within, ROWS, free={0: [0]}, more=FEWER)
     agree(swapped, ROWS, ROWS[:2], free={0: [0], 1: [0]})
     agree(replaced, ROWS, ROWS[:2], free={0: [0], 1: [0]}, more=((ROWS[:1], ROWS),))
     two = {"x0": ["m", 4], "x1": ["n", 4]}
     assert shapes(hub_of(growing, ROWS, free={0: [0]}, dims={"x0": ["m", 4]})) == [(None, 4)]
+    assert shapes(hub_of(growing_within, ROWS, free={0: [0]}, dims={"x0": ["m", 4]})) == [(None, 4)]
     assert shapes(hub_of(swapped, ROWS, ROWS[:2], free={0: [0], 1: [0]}, dims=two)) == [(None, 4), (None, 4)]
     assert shapes(hub_of(replaced, ROWS, ROWS[:2], free={0: [0], 1: [0]}, dims=two)) == [(None, 4)]
 

@@ -86,6 +86,9 @@ def zeros(op: Any, dtype: ir.DataType, shape: ir.Value) -> ir.Value:
 
 def fitted(op: Any, c: Context, held: TensorList, size: ir.Value, element: Element) -> TensorList:
     """The list with elements of the shape ``size``, as one of which is about to be written."""
+    if held.value is None and (known := merged(held.element, element)) is not None and not is_full(known):
+        value = zeros(op, held.dtype, op.Concat(op.Unsqueeze(count(op, held), [0]), size, axis=0))
+        return dataclasses.replace(held, element=known, value=shaped(value, (None, *known)), length=None)
     held = sized(op, c, held, element)
     assert held.value is not None
     if held.written is None:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from isthmus.readers.tensorflow.functions import Region, assigned
 from isthmus.readers.tensorflow.graph import Context
 from isthmus.readers.tensorflow.handles import VariableHandle
-from isthmus.readers.tensorflow.ops._counting import INT64, Counting, counting_of, number
+from isthmus.readers.tensorflow.ops._counting import INT64, Counting, counting_of, number, wide
 from isthmus.readers.tensorflow.ops._flow import (
     Bound,
     all_refused,
@@ -312,6 +312,12 @@ def _list_of(own: _Loop, k: int, rows: ir.Value, trips: ir.Value | None) -> Tens
             size = count(op, before)
             return resized(op, held, op.Max(size, count(op, held)) if how.grows else size)
     before = fitted(op, own.c, before, op.Shape(rows, start=1), element)
+    if how.counter is not None and not how.grows:
+        rows = rows if is_full(element) else _of_size(op, rows, before.value)
+        rounds = op.Range(0, op.Squeeze(op.Shape(rows, start=0, end=1), [0]), 1)
+        places = op.Add(op.Neg(rounds) if backward else rounds, wide(op, start))
+        value = _shaped(op.ScatterND(before.value, op.Unsqueeze(places, [1]), rows), [None, *element])
+        return dataclasses.replace(held, value=value)
     first = op.Unsqueeze(op.Cast(start, to=INT64), [0])
     after = op.Add(first, op.Shape(rows, start=0, end=1))
     if backward:
@@ -320,6 +326,11 @@ def _list_of(own: _Loop, k: int, rows: ir.Value, trips: ir.Value | None) -> Tens
     head = op.Slice(before.value, [0], first, [0])
     tail = op.Slice(before.value, after, [np.iinfo(np.int64).max], [0])
     return dataclasses.replace(held, value=op.Concat(head, rows, tail, axis=0))
+
+
+def _of_size(op: Any, rows: ir.Value, like: Any) -> ir.Value:
+    """Rows whose free axes are those of ``like`` even where there are none: ONNX Runtime gives such a size 0."""
+    return op.Slice(op.Concat(op.Slice(like, [0], [1], [0]), rows, axis=0), [1], [np.iinfo(np.int64).max], [0])
 
 
 def _with_last(own: _Loop, k: int, index: int, item: ir.Value) -> TensorList:
