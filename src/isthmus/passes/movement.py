@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -40,8 +41,12 @@ def path_back(value: ir.Value, to: Callable[[ir.Node], bool]) -> tuple[ir.Node, 
 
 
 def moved(array: np.ndarray, moves: Sequence[ir.Node], sizes: Mapping[str, int]) -> np.ndarray | None:
-    """``array`` after ``moves``, where the free dimensions have these sizes; None where that is not known."""
+    """``array`` after ``moves``, where the free dimensions have these sizes; None where that is not known.
+
+    A size that only a Reshape knows is found from the number of elements.
+    """
     for node in moves:
+        sizes = {**sizes, **_left_over(node.outputs[0], array.size, sizes)}
         shape = shape_at(node.outputs[0], sizes)
         if shape is None:
             return None
@@ -58,6 +63,16 @@ def moved(array: np.ndarray, moves: Sequence[ir.Node], sizes: Mapping[str, int])
         if array.shape != shape:
             return None
     return array
+
+
+def _left_over(value: ir.Value, count: int, sizes: Mapping[str, int]) -> Mapping[str, int]:
+    """The size of the one dimension that ``sizes`` does not tell, where ``value`` has ``count`` elements."""
+    found = {dim: size_at(dim, sizes) for dim in dims(value) or ()}
+    unknown = [dim for dim in dims(value) or () if found[dim] is None]
+    rest = math.prod(size for dim in dims(value) or () if (size := found[dim]) is not None)
+    if len(unknown) != 1 or not isinstance(unknown[0], str) or not unknown[0].isidentifier() or not rest:
+        return {}
+    return {unknown[0]: count // rest}
 
 
 def shape_at(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...] | None:

@@ -79,7 +79,8 @@ def attention(
 
         # of halves PyTorch would round the weights to halves, where ONNX has its softmax in float32
         y = in_float32(attended, q, k, v, dtype=c.dtype())
-    y = y.transpose(1, 2).flatten(2) if packed else y
+    if packed:
+        y = y.squeeze(1) if heads == 1 else y.transpose(1, 2).flatten(2)
     if c.outputs == 1:
         return y
     shown = stages[qk_matmul_output_mode].to(dtype_of(c.dtype())) if stages else None
@@ -158,6 +159,8 @@ def _count(length: Any, like: Any) -> Any:
 
 def _heads(x: Any, count: int) -> Any:
     """B, L, heads · E → B, heads, L, E."""
+    if count == 1:
+        return x.unsqueeze(1)
     return x.unflatten(2, (count, -1)).transpose(1, 2)
 
 
@@ -167,7 +170,8 @@ def _bias(c: Context, mask: Any, allowed: Any, keys: Any) -> tuple[Any, Any]:
         return None, allowed
     boolean = c.dtype(3) == ir.DataType.BOOL
     given = c.shape(3)[-1]
-    if not (isinstance(given, int) and isinstance(keys, int) and given == keys):
+    whole = isinstance(keys, int) and given == keys
+    if not whole and (c.has(4) or given is None or given != c.shape(1)[-2]):
         missing = keys - (given if isinstance(given, int) else mask.size(-1))
         mask = F.pad(mask, [0, missing], value=False if boolean else float("-inf"))
     if boolean:
