@@ -34,9 +34,14 @@ def ranges(body: str, inputs: str = "int64[n, m] i", outputs: str = "float y") -
         ("y = OneHot(i, two, hot)", (0, 1)),
         ("y = Cast<to = 1>(i)", (0, 1)),
         ("u = Unsqueeze(i, axes) y = Equal(u, two)", (0, 1)),
+        ("y = Div(two, i)", (1, 9)),
+        ("j = Add(i, two) y = Mod(two, j)", (-1, 7)),
+        ("y = Mod(two, i) z = Gather(w, i)", (1, 6)),
     ],
 )
-def test_indices_stay_in_their_axis_and_masks_are_nought_or_one(body: str, expected: tuple[int, int]) -> None:
+def test_indices_stay_in_their_axis_divisors_are_not_nought_and_masks_are_nought_or_one(
+    body: str, expected: tuple[int, int]
+) -> None:
     body = f"hot = Constant<value_floats = [0.0, 1.0]>() {body}" if "hot" in body else body
     assert ranges(body) == {"i": expected}
 

@@ -17,6 +17,9 @@ _MOVES = frozenset(
 
 _COMPARISONS = frozenset(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"))
 _MASK = (0, 1)
+_DIVIDING = frozenset(("Div", "Mod"))
+_DIVISORS = (1, 9)
+"""Integers that may divide: no framework says what it makes of a division by 0."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,12 @@ class _Use:
 
 
 def integer_ranges(graph: ir.Graph) -> dict[str, tuple[int, int]]:
-    """The least and the greatest value of each integer input that is an index or a mask, both included.
+    """The least and the greatest value of each integer input that is an index, a divisor or a mask, both included.
 
     An input that indexes an axis of known size (Gather, GatherElements, GatherND, Scatter…, OneHot), straight or
-    through casts, reshapes and constants added, stays within that axis. One that is only compared, cast to a
-    float or a boolean, or chosen by, is a mask of 0 and 1. Other integer inputs are not in the result.
+    through casts, reshapes and constants added, stays within that axis. One that divides is above 0. One that is only
+    compared, cast to a float or a boolean, or chosen by, is a mask of 0 and 1. Other integer inputs are not in the
+    result.
     """
     found: dict[str, tuple[int, int]] = {}
     for value in graph.inputs:
@@ -82,6 +86,8 @@ def _passed_on(node: ir.Node, place: int, offset: int) -> int | None:
 
 
 def _bound(use: _Use) -> tuple[int, int] | None:
+    if use.node.op_type in _DIVIDING and use.place == 1:
+        return _DIVISORS[0] - use.offset, _DIVISORS[1] - use.offset
     rule = _BOUNDS.get((use.node.op_type, use.place))
     size = rule(use.node) if rule is not None else None
     return None if size is None or size < 1 else (max(0, -use.offset), size - 1 - use.offset)

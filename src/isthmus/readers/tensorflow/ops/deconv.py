@@ -89,7 +89,7 @@ def _transposed(op, c, asked, filters, image, form, strides, dilations, padding,
         full = op.ConvTranspose(image, weight, **settings)
         made = form.from_first(op, _fitted(op, full, asked.value, form, window, padding, explicit))
         # Were there more groups than one, there would be more channels, and this would not run.
-        return made if groups is not None else op.Reshape(made, int64(op, asked.value))
+        return made if groups is not None else op.Reshape(made, int64(op, asked.value), allowzero=1)
     pads = [before for before, _ in cuts] + [max(after, 0) for _, after in cuts]
     more = [max(-after, 0) for _, after in cuts]
     limits = (max(pair) for pair in zip(window.strides, window.dilations, strict=True))
