@@ -22,6 +22,8 @@ from isthmus.passes.base import HubPass, Repeat
 
 NOT_ON_RUNTIME = {"ExpandNewer", "GatherTextByRow", "WidenTypes"}
 """Whose example ONNX Runtime cannot run before the pass, or runs wrongly: ONNX's own evaluator says what it gives."""
+NOT_AFTER = {"RecoverSwish"}
+"""Whose result it cannot run: likewise."""
 WITHOUT = {"ExpandFunctions": {"HardSwish"}}
 """What the target of the example lacks."""
 
@@ -84,7 +86,8 @@ def test_docstring(found: type[HubPass]) -> None:
     expected = hub_of(example(found, "Result"))
     assert anatomy(after.model) == anatomy(expected.model)
     assert not check_canonical(after.model)
-    for ours, theirs in zip(run(after.model, feeds), golden, strict=True):
+    evaluated = (reference if found.__name__ in NOT_AFTER else run)(after.model, feeds)
+    for ours, theirs in zip(evaluated, golden, strict=True):
         if theirs.dtype.kind in "OU":
             assert ours.astype(str).tolist() == theirs.astype(str).tolist()
         else:

@@ -8,6 +8,8 @@ import pytest
 
 from isthmus.hub.model import ROLE, Hub
 from isthmus.passes.base import run
+from isthmus.passes.cleanup import RemoveNoOps
+from isthmus.passes.recover.activations import RecoverSwish
 from isthmus.passes.recover.batchnorm import RecoverBatchNorm
 from isthmus.passes.recover.gelu import RecoverGelu
 from isthmus.readers.onnx import read_onnx
@@ -47,6 +49,25 @@ def test_a_root_is_as_exact_as_its_type(dtype: str, root: float, is_gelu: bool) 
         numbers = {name: int(np.float16(number).view(np.uint16)) for name, number in numbers.items()}
     hub = read_onnx(onnx.parser.parse_model(GELU.format(dtype=dtype, **numbers)))
     assert ("Gelu" in ops(run(hub, [RecoverGelu()]))) is is_gelu
+
+
+@pytest.mark.parametrize(
+    ("dtype", "alpha", "bend", "is_swish"),
+    [
+        ("float", "float alpha = {1.7}", "Mul (x, alpha)", True),
+        ("float", "float alpha = {1.0}", "Identity (x)", True),
+        ("float", "float[1, 1] alpha = {1.7}", "Mul (x, alpha)", False),
+        ("float", "float alpha = {1.7}", "Add (x, alpha)", False),
+        ("double", "double alpha = {1.5}", "Mul (alpha, x)", True),
+        ("double", "double alpha = {1.7}", "Mul (alpha, x)", False),
+    ],
+)
+def test_a_swish_has_one_factor_in_single_precision(dtype: str, alpha: str, bend: str, is_swish: bool) -> None:
+    out = f"{dtype}[1, n] y" if "[1, 1]" in alpha else f"{dtype}[n] y"
+    text = f'<ir_version: 10, opset_import: ["": 26]> net ({dtype}[n] x) => ({out}) <{alpha}>'
+    hub = read_onnx(onnx.parser.parse_model(f"{text} {{ a = {bend} s = Sigmoid (a) y = Mul (s, x) }}"))
+    hub = run(hub, [RemoveNoOps(), RecoverSwish()])
+    assert ("Swish" in ops(hub)) is is_swish
 
 
 @pytest.mark.parametrize("trained", ["mean", "var", "gamma", ""])

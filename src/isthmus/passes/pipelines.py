@@ -20,6 +20,7 @@ from isthmus.passes.moves import SimplifyMoves
 from isthmus.passes.pads import ListAllPads
 from isthmus.passes.places import PlaceWeights
 from isthmus.passes.prelu import FusePRelu
+from isthmus.passes.recover.activations import RecoverSwish
 from isthmus.passes.recover.attention import RecoverAttention
 from isthmus.passes.recurrent import FuseRecurrent
 from isthmus.passes.texts import GatherTextByRow
@@ -75,6 +76,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         FuseHeads(),
         FusePRelu(),
         FuseRecurrent(),
+        RecoverSwish(),
         RecoverAttention(),
         RemoveDead(),
     )

@@ -1,9 +1,10 @@
-"""Activations that a framework's own library spells out: HardSigmoid, HardSwish and Mish."""
+"""Activations that a framework's own library spells out: HardSigmoid, HardSwish, Mish and Swish."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.model import Hub
@@ -94,6 +95,32 @@ class RecoverMish(HubPass):
         return recovered(hub, "Mish", ("Mul",), _mish)
 
 
+class RecoverSwish(HubPass):
+    """Write x · sigmoid(α · x) as Swish.
+
+    Given::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y) <float alpha = {1.5}>
+        {
+            a = Mul (alpha, x)
+            b = Sigmoid (a)
+            y = Mul (b, x)
+        }
+
+    Result::
+
+        <ir_version: 10, opset_import: ["": 26]>
+        net (float[n] x) => (float[n] y)
+        {
+            y = Swish <alpha = 1.5> (x)
+        }
+    """
+
+    def call(self, hub: Hub) -> PassResult:
+        return recovered(hub, "Swish", ("Mul",), _swish)
+
+
 def _hard_sigmoid(value: ir.Value) -> Iterator[Found]:
     cut, factor = _scaled(value)
     line = _line(cut, factor)
@@ -167,3 +194,12 @@ def _mish(value: ir.Value) -> Iterator[Found]:
         soft = None if bent is None else made_by(bent.inputs[0], "Softplus")
         if soft is not None and soft.inputs[0] is x:
             yield x, {}
+
+
+def _swish(value: ir.Value) -> Iterator[Found]:
+    for x, gate in operands(value, "Mul"):
+        node = made_by(gate, "Sigmoid")
+        inner = None if node is None else node.inputs[0]
+        bent, alpha = (inner, 1.0) if inner is x else _scaled(inner)
+        if bent is x and float(np.float32(alpha)) == alpha:  # attributes are single precision
+            yield x, {"alpha": alpha}

@@ -187,6 +187,9 @@ def recovered(hub: Hub, name: str, lasts: tuple[str, ...], find: Callable[[ir.Va
         if value.dtype is None or not value.dtype.is_floating_point():
             reasons.decline(node, "its operand is no float")
             continue
+        if len(dims(value) or ()) != len(dims(node.outputs[0]) or ()):
+            reasons.decline(node, "its constants give it further axes")
+            continue
         made = edit.before(node, name, [value], attributes, shape=dims(value))
         replace(node.outputs[0], made)
         remove_unused(node)
