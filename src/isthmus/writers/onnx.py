@@ -22,6 +22,7 @@ from isthmus.hub.state import STATE, left_out, state_of, written
 from isthmus.passes.base import run
 from isthmus.passes.newer import ExpandNewer
 from isthmus.passes.pipelines import for_onnx, simplify
+from isthmus.passes.recover.attention import RecoverAttention
 from isthmus.passes.widen import without_kernel
 from isthmus.types import Blocker, Options, TensorSpec
 from isthmus.writers.onnx_file import write_file
@@ -84,7 +85,9 @@ def blockers(hub: Hub, options: Options) -> list[Blocker]:
 
 def _worded(hub: Hub, options: Options) -> Hub:
     """The hub in the words of a pinned opset, as far as it goes. Works in place."""
-    return hub if options.opset is None else run(hub, (ExpandNewer(options.opset), simplify(trainable=True)))
+    if options.opset is None:
+        return hub
+    return run(hub, (ExpandNewer(options.opset), simplify(trainable=True), RecoverAttention(options.opset)))
 
 
 def _blockers(hub: Hub, options: Options) -> list[Blocker]:
