@@ -140,3 +140,45 @@ def test_recurrent_convolution() -> None:
     frames = keras.layers.ConvLSTM2D(4, 3, return_sequences=True)(inputs)
     hub = read_tensorflow(keras.Model(inputs, [frames, keras.layers.ConvLSTM2D(2, 2)(frames)]))
     assert [spec.shape for spec in hub.signature.outputs] == [("batch", 3, 3, 3, 4), ("batch", 2, 2, 2)]
+
+
+ROW, PLACES = tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int32)
+
+
+@pytest.mark.parametrize(
+    ("function", "specs", "names"),
+    [
+        (lambda x, i: tf.gather(x * 2, i), [ROW, PLACES], ["x_dim_0", "batch"]),
+        (
+            lambda x, i, u: tf.tensor_scatter_nd_update(x, tf.expand_dims(i, 1), u),
+            [ROW, PLACES, ROW],
+            ["x_dim_0", "batch", "batch"],
+        ),
+        (lambda x, y: x + y, [ROW, ROW], ["batch", "batch"]),
+        (lambda x, i: tf.gather(x, tf.expand_dims(i, 1), batch_dims=1), [ROW, PLACES], ["batch", "batch"]),
+        (lambda x, y: tf.boolean_mask(x, y > 0), [ROW, tf.TensorSpec([None])], ["batch", "batch"]),
+        (
+            lambda splits, x, i: tf.gather(tf.RaggedTensor.from_row_splits(x, splits, validate=False), i).flat_values,
+            [PLACES, PLACES, PLACES],
+            ["splits_dim_0", "x_dim_0", "batch"],
+        ),
+    ],
+    ids=["gathered", "updated", "added", "gathered within", "masked", "ragged"],
+)
+def test_rows_that_another_input_picks_are_no_batch(
+    function: Callable[..., Any], specs: list[tf.TensorSpec], names: list[str]
+) -> None:
+    hub = read_tensorflow(tf.function(function).get_concrete_function(*specs))
+    assert [spec.shape[0] for spec in hub.signature.inputs if spec.shape] == names
+    if names[0] != "batch":
+        told = {spec.name: ["batch", *(spec.shape or ())[1:]] for spec in hub.signature.inputs}
+        asked = read_tensorflow(tf.function(function).get_concrete_function(*specs), dynamic_shapes=told)
+        assert {spec.shape[0] for spec in asked.signature.inputs if spec.shape} == {"batch"}
+
+
+def test_inputs_of_other_sizes_have_no_batch_in_common() -> None:
+    function = tf.function(lambda x, y, z: tf.matmul(x + z, y, transpose_b=True))
+    given = (ROWS, ROWS[:2], ROWS)
+    hub = read_tensorflow(function.get_concrete_function(ROW, ROW, ROW), inputs=given)
+    assert [spec.shape for spec in hub.signature.inputs] == [("batch", 4), ("y_dim_0", 4), ("batch", 4)]
+    assert hub.signature.outputs[0].shape == ("batch", "y_dim_0")

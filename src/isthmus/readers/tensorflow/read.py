@@ -30,6 +30,7 @@ from isthmus.readers.tensorflow.ops._frames import read_part
 from isthmus.readers.tensorflow.places import torch_keys
 from isthmus.readers.tensorflow.program import Port, Program, Variable
 from isthmus.readers.tensorflow.sources import open_program
+from isthmus.readers.tensorflow.ties import untie_indexed, untied
 from isthmus.readers.tensorflow.weights import Weights
 from isthmus.types import Blocker, Note, Options, Where
 
@@ -41,11 +42,16 @@ _SEED = "seed_generator_state"
 
 def read(source: Any, inputs: Any, dynamic_shapes: Any, options: Options) -> Hub:
     """See :func:`isthmus.readers.tensorflow.read_tensorflow`."""
-    return read_program(open_program(source, inputs, dynamic_shapes, options))
+    program = open_program(source, inputs, dynamic_shapes, options)
+    guessed = dynamic_shapes is None
+    return read_program(untied(program, inputs) if guessed else program, guessed=guessed)
 
 
-def read_program(program: Program) -> Hub:
-    """The hub of an opened program. Raises errors.Unsupported with everything that stands in the way."""
+def read_program(program: Program, *, guessed: bool = False) -> Hub:
+    """The hub of an opened program; ``guessed`` where nobody told which dimensions are one.
+
+    Raises errors.Unsupported with everything that stands in the way.
+    """
     _refuse_ports(program)
     state = read_state(program.state) if program.state else State()
     op = Builder()
@@ -62,6 +68,8 @@ def read_program(program: Program) -> Hub:
     _return(op, names, program.outputs, outputs)
     _return_state(op, reader)
     model = ir.Model(op.main, ir_version=_IR_VERSION, producer_name="isthmus")
+    if guessed:
+        untie_indexed(model.graph)
     canonicalize(model)
     settle_channels(model)
     _refuse_other_ranks(program, model)
