@@ -9,6 +9,7 @@ from isthmus.passes.batchnorm import FoldBatchNorm
 from isthmus.passes.cleanup import RemoveDead, RemoveNoOps, ShareEqual
 from isthmus.passes.contrib.decompose import DecomposeContrib
 from isthmus.passes.dims import SimplifyShapes
+from isthmus.passes.filled import FillWeights
 from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.groupnorm import FuseGroupNorm
@@ -66,6 +67,7 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
     """In order."""
     return (
         DecomposeContrib(table),
+        FillWeights(),
         simplify(trainable=True),
         ExpandFunctions(table),
         simplify(trainable=True),
