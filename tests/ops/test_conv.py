@@ -158,6 +158,23 @@ def test_qlinear_conv(case: str, form: Form) -> None:
     agrees(QUANTIZED[case], form)
 
 
+ANY_FILTER = {
+    "same": Node("Conv", [_floats(2, 4, 6, 5), _floats(6, 4, 3, 2)], {"auto_pad": "SAME_UPPER", "strides": [2, 1]}),
+    "grouped_dilated": Node(
+        "Conv", [_floats(2, 4, 7, 5), _floats(6, 2, 3, 2)], {"group": 2, "dilations": [2, 1], "pads": [1, 0, 1, 2]}
+    ),
+    "transposed": Node("ConvTranspose", [_floats(2, 4, 6, 5), _floats(4, 6, 3, 2)], {"pads": [1, 1, 1, 0]}),
+    "transposed_grouped_dilated": Node(
+        "ConvTranspose", [_floats(2, 4, 6), _floats(4, 3, 3)], {"group": 2, "dilations": [2], "strides": [2]}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANY_FILTER)
+def test_filters_whose_sizes_nothing_tells(case: str) -> None:
+    agrees(ANY_FILTER[case], "free")
+
+
 def _deformed(group: int, offset_group: int, *, mask: bool = True, **attributes) -> Node:
     x, w = _floats(2, 4, 6, 7), _floats(4, 4 // group, 3, 2)
     out = (4 + (2 if "pads" in attributes else 0), 6)

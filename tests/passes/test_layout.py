@@ -146,6 +146,14 @@ def test_a_rule_that_does_not_match_says_why(name: str) -> None:
     assert result.declined[0].where.op
 
 
+def test_what_has_no_rank_has_no_layout() -> None:
+    hub = hub_of(CONV, {"w": (3, 3, 3, 3), "p": (1, 3, 6, 6)})
+    hub.graph.outputs[0].shape = None
+    result = AssignLayout()(hub)
+    assert "the rank of its operand or result is not known" in [d.reason for d in result.declined]
+    assert result.hub.graph.outputs[0].producer().domain == ""
+
+
 def test_the_solver_takes_the_cheapest_cut() -> None:
     problem = Problem()
     a, b, c = problem.choice(), problem.choice(), problem.choice()

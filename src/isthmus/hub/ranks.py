@@ -103,12 +103,19 @@ _TABLES: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(("FeatureVectorizer", "LinearRegressor", "SVMRegressor", "TreeEnsembleRegressor"), 2)
 )
 
+_WINDOWED = (
+    *("Conv", "ConvInteger", "ConvTranspose", "DeformConv", "QLinearConv"),
+    *("AveragePool", "LpPool", "MaxPool"),
+)
+"""onnx says nothing of what a filter of unknown size gives."""
+
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
 _RULES: Mapping[str, Callable[[ir.Node], int | None]] = MappingProxyType(
     {
         **{f"Reduce{kind}": _reduced for kind in _REDUCTIONS},
         **dict.fromkeys(("CenterCropPad", "GroupNormalization", "Pad", "Resize", "Slice", "Tile"), _rank),
+        **dict.fromkeys(_WINDOWED, _rank),
         **dict.fromkeys(("Add", "Div", "Mul", "Pow", "Sub", "Where"), _broadcast),
         "ConstantOfShape": lambda node: _entries(node, 0),
         "Expand": _expanded,

@@ -90,8 +90,10 @@ def pose(
 
 
 def _conflict(layouts: Layouts, node: ir.Node, plan: Plan) -> str | None:
-    """A value that lies between two nodes in an order of its own cannot be met by a third."""
+    """A value between two nodes in an order of its own cannot be met by a third; one without a rank has no order."""
     tied = [node.inputs[i] for i in plan.inputs] + [node.outputs[i] for i in plan.outputs]
+    if any(dims(v) is None for v in tied if v is not None):
+        return "the rank of its operand or result is not known"
     if any(v in layouts.perms and v not in plan.inner for v in tied if v is not None):
         return "its operand is between a Reshape and a Transpose that belong together"
     return None

@@ -68,7 +68,11 @@ def _picks_pixels(window: Window) -> bool:
     TensorFlow 2.21's oneDNN kernels write past their memory in the gradients of such a convolution with SAME or VALID
     padding, when a batch is larger than the one before; with explicit paddings, even of nothing, they do not.
     """
-    return all(size == 1 for size in window.kernel) and any(stride > 1 for stride in window.strides)
+    return (
+        known(window.kernel)
+        and all(size == 1 for size in window.kernel)
+        and any(stride > 1 for stride in window.strides)
+    )
 
 
 def _known_plane(w: tf.Tensor) -> bool:
@@ -133,7 +137,7 @@ def _outermost_summed(x: tf.Tensor, w: tf.Tensor, window: Window, group: int) ->
 def _holed(w: tf.Tensor, window: Window) -> tf.Tensor:
     """The filter with its dilation written out as zeros between the taps."""
     for axis, (kernel, dilation) in enumerate(zip(window.kernel, window.dilations, strict=True)):
-        if dilation == 1 or kernel == 1:
+        if dilation == 1 or (known([kernel]) and kernel == 1):
             continue
         sizes = dims(w)
         w = tf.expand_dims(w, axis + 1)

@@ -49,11 +49,11 @@ def is_tensorflow_same(paddings: Sequence[Padding], window: Window, sizes: Seque
     """Whether TensorFlow's own ``SAME`` pads exactly so."""
 
     def matches(padding: Padding, size: Size, extent: int, stride: int) -> bool:
+        if not known([*padding, extent]):
+            return False
         if stride == 1:
-            return known(padding) and padding == ((extent - 1) // 2, extent - 1 - (extent - 1) // 2)
-        return known([*padding, size]) and padding == windows.same_padding(
-            size, extent, stride, upper=True, larger=larger
-        )
+            return padding == ((extent - 1) // 2, extent - 1 - (extent - 1) // 2)
+        return known([size]) and padding == windows.same_padding(size, extent, stride, upper=True, larger=larger)
 
     return all(map(matches, paddings, sizes, window.extents, window.strides))
 

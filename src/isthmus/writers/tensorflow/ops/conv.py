@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from isthmus.hub.model import CHANNELS_LAST
 from isthmus.lower.contract import Lowerings, Weight
-from isthmus.lower.windows import Padding, Size, Window
+from isthmus.lower.windows import Padding, Size, Window, known
+from isthmus.writers.tensorflow.ops._common import dims
 from isthmus.writers.tensorflow.ops._convolve import convolved, transposed
 from isthmus.writers.tensorflow.ops._windows import larger, paddings_of, spatial_of
 
@@ -19,9 +20,17 @@ NARROW = (tf.float16, tf.bfloat16)
 """Types whose convolutions are accumulated in float32 and rounded once."""
 
 
+def _window(c, kernel_shape, w, strides, dilations) -> Window:
+    """The filter's own sizes where no attribute tells them, even those that it has at run time only."""
+    kernel = kernel_shape or dims(w)[:-2]
+    if len(kernel) > 3 and not known(kernel):
+        c.refuse("TensorFlow convolves over four axes and more with a filter of known sizes only; give kernel_shape")
+    return Window.of(kernel, strides, dilations)
+
+
 @lower("Conv", domain=CHANNELS_LAST)
 def conv(c, x, w: Weight, b: Weight = None, *, auto_pad, dilations, group, kernel_shape, pads, strides):
-    window = Window.of(kernel_shape or w.shape[:-2], strides, dilations)
+    window = _window(c, kernel_shape, w, strides, dilations)
     paddings = paddings_of(auto_pad, pads, window, spatial_of(x))
     if x.dtype in NARROW:
         y = convolved(tf.cast(x, tf.float32), tf.cast(w, tf.float32), window, paddings, group)
@@ -46,7 +55,7 @@ def conv_transpose(
     pads,
     strides,
 ):
-    window = Window.of(kernel_shape or w.shape[:-2], strides, dilations)
+    window = _window(c, kernel_shape, w, strides, dilations)
     sizes = spatial_of(x)
     extra = tuple(output_padding or (0,) * window.rank)
     free = [
@@ -91,7 +100,7 @@ def conv_integer(
     pads,
     strides,
 ):
-    window = Window.of(kernel_shape or w.shape[:-2], strides, dilations)
+    window = _window(c, kernel_shape, w, strides, dilations)
     return _accumulated(x, x_zero_point, w, w_zero_point, window, auto_pad, pads, group)
 
 
@@ -115,7 +124,7 @@ def qlinear_conv(
     pads,
     strides,
 ):
-    window = Window.of(kernel_shape or w.shape[:-2], strides, dilations)
+    window = _window(c, kernel_shape, w, strides, dilations)
     sums = _accumulated(x, x_zero_point, w, w_zero_point, window, auto_pad, pads, group)
     sums = sums if b is None else sums + b
     zero = tf.cast(_scalar(y_zero_point), tf.float32)
