@@ -31,15 +31,25 @@ class Net:
 
     def build(self) -> Any:
         """The Keras model, its statistics those of images that it was shown."""
-        import keras
-
-        with _data_format(self.layout):
-            shape = (3, self.size, self.size) if self.layout == "channels_first" else (self.size, self.size, 3)
-            top = {"classes": 10, "classifier_activation": None} if self.size is not None else {"include_top": False}
-            made = getattr(keras.applications, self.name)
-            model = made(weights=None, input_shape=shape, **{**top, **self.settings})
+        with _config("image_data_format", self.layout):
+            model = self._made()
             randomize(model, self.images(8, self.size or 64))
             return model
+
+    def in_float64(self, model: Any) -> Any:
+        """The same model with the same weights, computing in float64."""
+        with _config("image_data_format", self.layout), _config("dtype_policy", "float64"):
+            wide = self._made()
+        wide.set_weights(model.get_weights())
+        return wide
+
+    def _made(self) -> Any:
+        import keras
+
+        shape = (3, self.size, self.size) if self.layout == "channels_first" else (self.size, self.size, 3)
+        top = {"classes": 10, "classifier_activation": None} if self.size is not None else {"include_top": False}
+        made = getattr(keras.applications, self.name)
+        return made(weights=None, input_shape=shape, **{**top, **self.settings})
 
     def images(self, batch: int, size: int) -> np.ndarray:
         """Random images of 0 … 255."""
@@ -86,15 +96,16 @@ def _drawn(rng: np.random.Generator, weight: Any) -> np.ndarray:
 
 
 @contextmanager
-def _data_format(layout: str) -> Iterator[None]:
+def _config(name: str, value: str) -> Iterator[None]:
+    """A setting of Keras, while open."""
     import keras
 
-    before = keras.config.image_data_format()
-    keras.config.set_image_data_format(layout)
+    before = getattr(keras.config, name)()
+    getattr(keras.config, f"set_{name}")(value)
     try:
         yield
     finally:
-        keras.config.set_image_data_format(before)
+        getattr(keras.config, f"set_{name}")(before)
 
 
 def _free(*names: str) -> tuple[Net, ...]:
