@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.framework.types_pb2 import DT_STRING
+from tensorflow.core.protobuf.meta_graph_pb2 import AssetFileDef
 from tensorflow.python.framework import op_def_registry
 
 from isthmus.errors import InvalidModel, UnsafeInput, Unsupported
@@ -30,6 +32,7 @@ _OF_TEXT = frozenset({"RegexFullMatch", "RegexReplace", "StaticRegexFullMatch", 
 _STREAMS = ("output_stream", "debug_urls")
 _TABLES = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
 _RESTORING = frozenset({"Restore", "RestoreSlice", "RestoreV2"})
+_ASSETS = "saved_model_assets"
 _RUN_FIRST = ("saved_model_main_op", "legacy_init_op", "table_initializer")
 
 
@@ -66,7 +69,7 @@ def refuse_files_of(meta: Any, name: str, wanted: Iterable[str]) -> None:
     if INITIALIZER in meta.signature_def:
         first += [info.name for info in meta.signature_def[INITIALIZER].outputs.values()]
     outermost, inner = needed(meta.graph_def, (*wanted, *first, *meta.object_graph_def.concrete_functions))
-    own = {asset.tensor_info.name.partition(":")[0] for asset in meta.asset_file_def}
+    own = {asset.tensor_info.name.partition(":")[0] for asset in _assets(meta)}
     filled = {node.name for node in outermost if node.op in _TABLES and own.intersection(node.input)}
     _refuse([node for node in outermost if node.name not in filled], name)
     _refuse([node for node in inner if node.op not in _TABLES], name)
@@ -104,12 +107,28 @@ def _listed(collection: Any) -> Iterator[str]:
 def check_assets(folder: Path, meta: Any) -> None:
     """Raise UnsafeInput for files of a SavedModel that lie outside of it, InvalidModel for those that are missing."""
     home = (folder / "assets").resolve()
-    for asset in meta.asset_file_def:
+    for asset in _assets(meta):
         path = home / asset.filename
         if not path.resolve().is_relative_to(home):
             raise UnsafeInput(f"{folder.name} refers to a file outside of its folder: {asset.filename!r}")
         if not path.is_file():
             raise InvalidModel(f"{folder.name} lacks its file assets/{asset.filename}")
+
+
+def _assets(meta: Any) -> list[Any]:
+    """The files that a MetaGraphDef says are its own; TensorFlow 1 lists them in a collection."""
+    if meta.asset_file_def or _ASSETS not in meta.collection_def:
+        return list(meta.asset_file_def)
+    found = []
+    for packed in meta.collection_def[_ASSETS].any_list.value:
+        asset = AssetFileDef()
+        try:
+            known = packed.Unpack(asset)
+        except DecodeError as error:
+            raise InvalidModel(f"its list of files cannot be parsed: {error}") from error
+        if known:
+            found.append(asset)
+    return found
 
 
 def nodes_of(graph_def: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 import tensorflow as tf
 from reading import agree, hub_of, run_hub
 
-from isthmus.errors import Unsupported
+from isthmus.errors import InvalidModel, UnsafeInput, Unsupported
 from isthmus.readers.tensorflow import read_tensorflow
 
 TEXT = np.array([["Ab É", "x1"], ["", "ÜßZ"]], object)
@@ -163,6 +163,43 @@ def test_tables_of_saved_models(tmp_path):
     names.unlink()
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     agree(lambda x: loaded(x), np.array(["dog", "bee", "cow"], object), free={0: [0]})
+
+
+def old_vocabulary(folder, words):
+    """A SavedModel of TensorFlow 1 with the numbers of the words in a file of its own."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session() as session:
+        x = v1.placeholder(tf.string, [None], name="x")
+        line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
+        content = tf.lookup.TextFileInitializer(str(words), tf.string, whole, tf.int64, line)
+        y = v1.lookup.StaticHashTable(content, -1).lookup(x)
+        signature = v1.saved_model.predict_signature_def({"x": x}, {"y": y})
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {"serving_default": signature},
+            assets_collection=graph.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=v1.tables_initializer(),
+        )
+        builder.save()
+    return folder
+
+
+def test_a_file_of_an_old_graph_is_the_models_own(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("a\nb\n")
+    folder = old_vocabulary(tmp_path / "model", words)
+    words.unlink()
+    (found,) = run_hub(read_tensorflow(folder), np.array(["b", "c", "a"], object))
+    assert found.tolist() == [1, -1, 0]
+    (folder / "assets" / "words.txt").rename(tmp_path / "words.txt")
+    (folder / "assets" / "words.txt").symlink_to(tmp_path / "words.txt")
+    with pytest.raises(UnsafeInput, match="outside"):
+        read_tensorflow(folder)
+    (folder / "assets" / "words.txt").unlink()
+    with pytest.raises(InvalidModel, match=r"words\.txt"):
+        read_tensorflow(folder)
 
 
 def test_tables_of_old_graphs(tmp_path):
