@@ -12,10 +12,10 @@ from isthmus.hub.infer import infer_shapes
 FAR = 2**63 - 1
 
 
-def inferred(body: str, inputs: str = "float[batch, time, 4] x") -> list[int | str | None]:
+def inferred(body: str, inputs: str = "float[batch, time, 4] x", opset: int = 18) -> list[int | str | None]:
     """The shape of ``y`` that ``body`` computes."""
     total = "z = ReduceSum <keepdims: int = 0> (y)"
-    text = f'<ir_version: 9, opset_import: ["": 18]> net ({inputs}) => (float z) {{ {body} {total} }}'
+    text = f'<ir_version: 9, opset_import: ["": {opset}]> net ({inputs}) => (float z) {{ {body} {total} }}'
     model = ir.serde.deserialize_model(onnx.parser.parse_model(text))
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     infer_shapes(model)
@@ -61,6 +61,11 @@ def test_a_slice_up_to_the_size_of_its_axis_keeps_the_name() -> None:
         one = Constant <value_ints: ints = [1]> ()
         y = Slice (x, zero, n, one)"""
     assert inferred(body) == ["batch", "time", 4]
+
+
+def test_a_slice_of_an_old_opset_tells_its_bounds_by_attributes() -> None:
+    body = "y = Slice <axes: ints = [2], starts: ints = [1], ends: ints = [3]> (x)"
+    assert inferred(body, opset=9) == ["batch", "time", 2]
 
 
 def test_a_tile_of_one_keeps_the_name_and_of_more_does_not() -> None:

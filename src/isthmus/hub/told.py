@@ -47,7 +47,7 @@ def _sliced(node: ir.Node, unknown: Unknown) -> ir.Shape | None:
     """The output of a Slice: an axis that is taken from end to end, forwards or backwards, is the operand's own."""
     data, *bounds = node.inputs
     told = [entries_of(value) for value in bounds]
-    if data is None or data.shape is None or None in told:
+    if data is None or data.shape is None or len(told) < 2 or None in told:  # before opset 10 attributes tell
         return None
     starts, ends, *more = (entries for entries in told if entries is not None)
     axes = more[0] if more else range(len(starts))
