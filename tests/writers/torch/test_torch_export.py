@@ -104,6 +104,28 @@ def test_a_free_dimension_that_weights_fix_is_fixed_and_told() -> None:
         torch.testing.assert_close(program.module()(x), recorded.module(x))
 
 
+PYRAMID = """
+<ir_version: 10, opset_import: ["" : 20]>
+pyramid (float[batch, 3, height, width] x) => (float[batch, 3, h, w] y) <float[4] scales = {1, 1, 2, 2}>
+{
+   a = AveragePool <kernel_shape = [3, 3], strides = [4, 4], pads = [1, 1, 1, 1]> (x)
+   b = AveragePool <kernel_shape = [3, 3], strides = [4, 4], pads = [1, 1, 1, 1]> (a)
+   c = AveragePool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (b)
+   d = Resize <mode = "nearest", nearest_mode = "floor", coordinate_transformation_mode = "asymmetric"> (c, , scales)
+   y = Add (b, d)
+}
+"""
+
+
+def test_an_image_whose_sides_are_to_be_halved_many_times_is_shown_with_such_sides() -> None:
+    """Also where several such sides and a batch together ask for less than the usual sizes."""
+    recorded = record(read_onnx(onnx.parser.parse_model(PYRAMID)))
+    module = exported(recorded)[0].module()
+    for shape in ((1, 3, 64, 96), (2, 3, 32, 160)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(module(x), recorded.module(x))
+
+
 SOUND = """
 <ir_version: 10, opset_import: ["" : 20]>
 sound (float[1, samples] x) => (float[1, samples] y) { y = Relu (x) }
