@@ -16,6 +16,9 @@ from isthmus.types import Blocker
 
 _COMPOSITES = (tf.RaggedTensor, tf.RaggedTensorSpec, tf.SparseTensor, tf.SparseTensorSpec, tf.IndexedSlices)
 
+_FORGOTTEN = "UnknownArgument"
+"""The class of what a trace shows in place of an object of Python; it is called with its tensors alone then."""
+
 
 def of_concrete(
     concrete: Any, name: str, kind: str, *, dynamic_shapes: Any = None, root: Any = None, keeps: tuple[Any, ...] = ()
@@ -29,6 +32,8 @@ def of_concrete(
     inputs = inputs_of([(n, leaf) for n, (_, leaf) in zip(names, tensors, strict=True)], dynamic_shapes)
 
     def call(*values: tf.Tensor) -> Any:
+        if any(type(leaf).__name__ == _FORGOTTEN for _, leaf in named):
+            return concrete(*values)
         given = iter(values)
         filled = tf.nest.map_structure(
             lambda leaf: next(given) if isinstance(leaf, tf.TensorSpec) else leaf, (args, kwargs)

@@ -307,3 +307,17 @@ def test_a_live_function_that_does_not_take_every_input_is_judged_on_those_it_ta
     conversion = isthmus.convert(total, to="onnx")
     assert conversion
     assert any("Invalid reduction dimension" in note.text for note in conversion.verdict.notes)
+
+
+def test_objects_of_python_among_the_arguments() -> None:
+    class Settings:
+        shift = 42
+
+    @tf.function
+    def shifted(settings: Settings, doubled: bool, x: tf.Tensor, scale: int, w: tf.Tensor) -> tf.Tensor:
+        return (x * 2 if doubled else x) + settings.shift + scale / w
+
+    x, w = tf.TensorSpec([2, 3], tf.float32, "x"), tf.TensorSpec([3], tf.float32, "w")
+    conversion = isthmus.convert(shifted.get_concrete_function(Settings(), True, x, 12, w), to="onnx")
+    assert conversion, conversion.verdict
+    assert [spec.name for spec in conversion.artifact.signature.inputs] == ["x", "w"]
