@@ -119,11 +119,17 @@ def _cases(
         for feeds in given:
             yield feeds, runner.run(feeds)
         if conversion.artifact.signature.free_dims:
-            yield _other(Feeds(conversion.artifact.signature, samples=3, seed=7), runner)
+            yield _other(conversion, runner)
 
 
-def _other(feeds: Feeds, runner: ProcessRunner) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    for feed in feeds.attempts(1):
+def _other(
+    conversion: isthmus.types.Conversion, runner: ProcessRunner
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Other inputs at sizes that the judge found both sides to take: a program tells which ones it does not take."""
+    judged = [dict(sample.sizes) for sample in conversion.verdict.samples]
+    for feed in Feeds(conversion.artifact.signature, samples=3, seed=7).attempts(1):
+        if dict(feed.sizes) not in judged:
+            continue
         try:
             return feed.values, runner.run(feed.values)
         except ModelRaised:

@@ -104,6 +104,29 @@ def test_a_free_dimension_that_weights_fix_is_fixed_and_told() -> None:
         torch.testing.assert_close(program.module()(x), recorded.module(x))
 
 
+STATE = """
+<ir_version: 10, opset_import: ["" : 20]>
+state (float[time, batch, 2] x, float[1, 1, 3] h) => (float[time, 1, batch, 3] y)
+<float[1, 9, 2] w, float[1, 9, 3] r>
+{
+   y = GRU <hidden_size = 3, linear_before_reset = 1> (x, w, r, , , h)
+}
+"""
+
+
+def test_a_batch_that_is_declared_free_and_bound_by_a_state_is_fixed_and_told() -> None:
+    model = onnx.parser.parse_model(STATE)
+    del model.graph.initializer[:]
+    for name, width in (("w", 2), ("r", 3)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(torch.randn(1, 9, width).numpy(), name))
+    recorded = record(read_onnx(model))
+    program, notes = exported(recorded)
+    assert [note.text for note in notes] == ["torch.export fixed the size of batch"]
+    for time in (4, 9):
+        x, h = torch.randn(time, 1, 2), torch.randn(1, 1, 3)
+        torch.testing.assert_close(program.module()(x, h), recorded.module(x, h))
+
+
 PYRAMID = """
 <ir_version: 10, opset_import: ["" : 20]>
 pyramid (float[batch, 3, height, width] x) => (float[batch, 3, h, w] y) <float[4] scales = {1, 1, 2, 2}>

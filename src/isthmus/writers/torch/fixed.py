@@ -86,6 +86,23 @@ def _linear(node: ir.Node) -> Pairs:
         yield x[-1], w[0 if _int(node, "transposed", 0) else 1]
 
 
+def _recurrent(weight: int, states: Sequence[int], *, first: str) -> Callable[[ir.Node], Pairs]:
+    """The features of a sequence are those of the weights, its batch is that of the states that are given.
+
+    ``first`` is the attribute that says whether the batch stands first.
+    """
+
+    def rule(node: ir.Node) -> Pairs:
+        yield from _at(2, 1 if node.domain == LAYER else 2, weight=weight)(node)
+        batch, x = 0 if _int(node, first, 0) else 1, _shape(node, 0)
+        for index in states:
+            state = _shape(node, index)
+            if len(x) == len(state) == 3:
+                yield x[batch], state[1 if node.domain == LAYER else batch]
+
+    return rule
+
+
 def _trailing(node: ir.Node) -> Pairs:
     """Two operands that broadcast against each other."""
     return _broadcast(_shape(node, 0), _shape(node, 1))
@@ -113,8 +130,8 @@ _RULES: Mapping[tuple[str, str], Callable[[ir.Node], Pairs]] = MappingProxyType(
         (ONNX, "QLinearMatMul"): _matmul(weight=3),
         (LAYER, "Linear"): _linear,
         (LAYER, "MultiheadAttention"): _at(2, 1),
-        (LAYER, "Recurrent"): _at(2, 1, weight=3),
-        **{(ONNX, op): _at(2, 2) for op in ("RNN", "GRU", "LSTM")},
+        (LAYER, "Recurrent"): _recurrent(3, (1, 2), first="batch_first"),
+        **{(ONNX, op): _recurrent(1, (5, 6), first="layout") for op in ("RNN", "GRU", "LSTM")},
         **{(ONNX, op): _at(1, 0) for op in ("BatchNormalization", "InstanceNormalization", "GroupNormalization")},
         **{(ONNX, op): _trailing for op in _BROADCASTING},
     }
