@@ -136,6 +136,8 @@ PRODUCTS = (
     spec("Einsum", (x(2, 3, 4), x(4, 5)), equation=["bij,jk->bik", "bij,jk->kb", "...ij,jk->...k"], rtol=1e-4),
     spec("Einsum", (x(3, 3),), equation=["ii->i", "ij->ji", "ij->", "ii->"]),
     spec("Einsum", (x(2, 3), x(2, 3)), equation=["ab,ab->a", "ab,cb->ac", "ab,cd->abcd"]),
+    spec("Einsum", (x(2, 3, 4), x(2, 4, 3)), equation=["i...,j...k->...ijk", "...,i...j->...ij"], rtol=1e-4),
+    spec("Einsum", (x(5, 1, 2, 3), x(6, 3, 4)), equation=["...ij,...jk->...ik", "a...ij,...jk->...ka"], rtol=1e-4),
     spec("Cross", x(2, 3), x(2, 3)),
     spec("Cross", x(3), x(3)),
 )

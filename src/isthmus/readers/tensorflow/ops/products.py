@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads
@@ -61,10 +63,39 @@ def _product(op, a, b, dtype):
 
 @read("Einsum")
 def einsum(op, c, inputs, *, equation):
+    if "..." in equation:
+        equation, inputs = _spelled_out(op, equation, inputs, [c.shape(i) for i in range(len(inputs))])
+    result = equation.partition("->")[2].replace("...", "")
+    if len(set(result)) < len(result):
+        c.refuse(f"its result repeats an axis, {equation!r}: ONNX's Einsum has each once")
     if inputs[0].dtype in _NARROW:
         wide = [op.Cast(x, to=ir.DataType.INT32) for x in inputs]
         return op.Cast(op.Einsum(*wide, equation=equation), to=inputs[0].dtype)
     return op.Einsum(*inputs, equation=equation)
+
+
+def _spelled_out(op, equation, inputs, shapes):
+    """The equation with letters in the place of its ellipses, which are of one shape in ONNX; axes of size one go."""
+    terms, _, result = equation.partition("->")
+    terms = terms.split(",")
+    counts = [len(shape) - len(term) + 3 if "..." in term else 0 for term, shape in zip(terms, shapes, strict=True)]
+    letters = [letter for letter in string.ascii_letters if letter not in equation][: max(counts)]
+    terms = [
+        term.replace("...", "".join(letters[len(letters) - count :]))
+        for term, count in zip(terms, counts, strict=True)
+    ]
+    sizes = [dict(zip(term, shape, strict=True)) for term, shape in zip(terms, shapes, strict=True)]
+    longer = {letter for held in sizes for letter, size in held.items() if size != 1 and letter in letters}
+    spread = [
+        [letter for letter in term if letter in longer and held[letter] == 1]
+        for term, held in zip(terms, sizes, strict=True)
+    ]
+    inputs = [
+        op.Squeeze(x, [term.index(letter) for letter in gone]) if gone else x
+        for x, term, gone in zip(inputs, terms, spread, strict=True)
+    ]
+    terms = ["".join(c for c in term if c not in gone) for term, gone in zip(terms, spread, strict=True)]
+    return f"{','.join(terms)}->{result.replace('...', ''.join(letters))}", inputs
 
 
 @read("Cross")
