@@ -13,7 +13,7 @@ from isthmus.hub.model import LAYER, ONNX, Hub
 from isthmus.hub.state import key_of
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
-from isthmus.passes.movement import assignments, is_move, moved, path_back, shape_at
+from isthmus.passes.movement import assignments, is_move, moved, path_back, shape_at, spelling
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
@@ -41,6 +41,35 @@ class _Match:
     heads: int
     mean: ir.Node | None
     """The mean of the weights over the heads."""
+
+
+class _Proofs:
+    """Where the elements of one layer go, those of every other one go that is spelled alike: it is shown once."""
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[object, ...], bool] = {}
+
+    def right_places(self, inputs: ir.Node, core: _Core, routes: Sequence[Sequence[ir.Node]], heads: int) -> bool:
+        spelled = tuple(spelling(route) for route in routes)
+        key = (dims(inputs.outputs[0]), spelled, heads, core.keys_last, core.scores is None)
+        if key not in self._shown:
+            self._shown[key] = _right_places(inputs, core, routes, heads)
+        return self._shown[key]
+
+    def is_restored(
+        self,
+        inputs: ir.Node,
+        core: _Core,
+        route: Sequence[ir.Node],
+        outputs: ir.Node,
+        behind: Sequence[ir.Node],
+        heads: int,
+    ) -> bool:
+        ends = tuple(dims(node.outputs[0]) for node in (inputs, core.result, outputs))
+        key = (*ends, spelling(route), spelling(behind), heads)
+        if key not in self._shown:
+            self._shown[key] = _is_restored(inputs, core, route, outputs, behind, heads)
+        return self._shown[key]
 
 
 class FuseHeads(HubPass):
@@ -83,11 +112,12 @@ class FuseHeads(HubPass):
         reasons = Reasons()
         edit = Editor(hub.model)
         modified = False
+        proofs = _Proofs()
         for node in list(hub.graph):
             weight = node.inputs[1] if (node.domain, node.op_type) == (LAYER, "Linear") else None
             if weight is None or not key_of(weight).endswith(".out_proj.weight"):
                 continue
-            match = _match(node, key_of(weight).removesuffix(".out_proj.weight"))
+            match = _match(node, key_of(weight).removesuffix(".out_proj.weight"), proofs)
             if isinstance(match, str):
                 reasons.decline(node, match)
             else:
@@ -98,7 +128,7 @@ class FuseHeads(HubPass):
         return PassResult(hub, modified, tuple(reasons.found))
 
 
-def _match(outputs: ir.Node, module: str) -> _Match | str:
+def _match(outputs: ir.Node, module: str, proofs: _Proofs) -> _Match | str:
     """What is fused, or why nothing is."""
     if attribute(outputs, "transposed", 0) or outputs.inputs[0] is None:
         return "its projection is stored otherwise"
@@ -129,9 +159,9 @@ def _match(outputs: ir.Node, module: str) -> _Match | str:
     if not _scaled(core, whole[-1]):
         return "its scores are scaled otherwise"
     routes = [side[1] for side in sides if side is not None]
-    if not _right_places(inputs, core, routes, heads):
+    if not proofs.right_places(inputs, core, routes, heads):
         return "its heads are laid out otherwise"
-    last = _last(inputs, core, found[1], outputs, heads)
+    last = _last(inputs, core, found[1], outputs, heads, proofs)
     if last is None:
         return "its result is laid out otherwise"
     mean = _mean(core, heads)
@@ -207,10 +237,12 @@ def _right_places(inputs: ir.Node, core: _Core, routes: Sequence[Sequence[ir.Nod
     return True
 
 
-def _last(inputs: ir.Node, core: _Core, route: Sequence[ir.Node], outputs: ir.Node, heads: int) -> ir.Value | None:
+def _last(
+    inputs: ir.Node, core: _Core, route: Sequence[ir.Node], outputs: ir.Node, heads: int, proofs: _Proofs
+) -> ir.Value | None:
     """The value behind the projection that is (t, b, e) again."""
     value, behind = outputs.outputs[0], list[ir.Node]()
-    while not _is_restored(inputs, core, route, outputs, behind, heads):
+    while not proofs.is_restored(inputs, core, route, outputs, behind, heads):
         users = list(value.uses())
         if len(users) != 1 or value.is_graph_output() or not is_move(users[0].node) or users[0].idx:
             return None

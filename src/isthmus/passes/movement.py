@@ -75,6 +75,18 @@ def _left_over(value: ir.Value, count: int, sizes: Mapping[str, int]) -> Mapping
     return {unknown[0]: count // rest}
 
 
+def spelling(moves: Sequence[ir.Node]) -> tuple[object, ...]:
+    """All that ``moved`` asks of ``moves``: where two lists are spelled alike, elements go to the same places."""
+    found = []
+    for node in moves:
+        index = known(node.inputs[1]) if node.op_type == "Gather" else None
+        taken = None if index is None else (index.shape, index.tobytes())
+        perm = attribute(node, "perm")
+        order = None if perm is None else tuple(perm)
+        found.append((node.op_type, order, attribute(node, "axis", 0), taken, dims(node.outputs[0])))
+    return tuple(found)
+
+
 def shape_at(value: ir.Value, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
     """The shape of ``value`` where the free dimensions have these sizes."""
     found = [size_at(dim, sizes) for dim in dims(value) or (None,)]
