@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import operators_arrays
+import operators_gradients
 import operators_images
 import operators_linear
 import operators_math
@@ -20,6 +21,7 @@ SPECS: tuple[Spec, ...] = (
     *operators_images.SPECS,
     *operators_linear.SPECS,
     *operators_ragged.SPECS,
+    *operators_gradients.SPECS,
 )
 FIRST: Mapping[str, Case] = MappingProxyType({spec.op: next(cases(spec, swept=False)) for spec in reversed(SPECS)})
 """One case an operator, of free sizes where it has them."""

@@ -65,20 +65,42 @@ def _as(op, c, like, form):
 
 def _transposed(op, c, asked, filters, image, form, strides, dilations, padding, explicit):
     """Filters (spatial…, channels made of a group, channels taken) become (taken, made of a group, spatial…)."""
+    rank, shape = form.rank, _shape(c)
+    groups = _groups(c, asked, form, shape[rank - 2])
+    weight = op.Transpose(filters, perm=[rank - 1, rank - 2, *range(rank - 2)])
+    window = Window.of(shape[: rank - 2], form.picked(strides), form.picked(dilations))
+    made = _spread(op, c, asked, weight, groups or 1, image, form, window, padding, explicit)
+    # Were there more groups than one, there would be more channels, and this would not run.
+    return made if groups is not None else op.Reshape(made, int64(op, asked.value), allowzero=1)
+
+
+@read("DepthwiseConv2dNativeBackpropInput")
+def depthwise_transposed(
+    op, c, sizes: Host, filters, image, *, strides, padding, explicit_paddings, data_format, dilations
+):
+    """Filters (height, width, channels, multiplier) become (channels · multiplier, 1, height, width)."""
+    form, (*kernel, depth, multiplier) = Format.of(c, data_format, 4), _shape(c)
+    weight = op.Reshape(op.Transpose(filters, perm=[2, 3, 0, 1]), [depth * multiplier, 1, *kernel])
+    window = Window.of(kernel, form.picked(strides), form.picked(dilations))
+    return _spread(op, c, _asked(c, sizes), weight, depth, image, form, window, padding, explicit_paddings)
+
+
+def _shape(c):
     shape = c.shape_or_none(1)
     if shape is None or not all(isinstance(size, int) for size in shape):
         c.refuse("the size of its filters is not known")
+    return shape
+
+
+def _spread(op, c, asked, weight, groups, image, form, window, padding, explicit):
+    """Every element of the image, times the filters, added up where their windows overlap."""
     if image.dtype.is_integer():
         c.refuse("ONNX has no transposed convolution of integers")
-    rank = form.rank
-    window = Window.of(shape[: rank - 2], form.picked(strides), form.picked(dilations))
-    groups = _groups(c, asked, form, shape[rank - 2])
-    weight = op.Transpose(filters, perm=[rank - 1, rank - 2, *range(rank - 2)])
     settings = {
         "kernel_shape": window.kernel,
         "strides": window.strides,
         "dilations": window.dilations,
-        "group": groups or 1,
+        "group": groups,
     }
     cuts = [
         _cut(c, asked.entries[axis], axis, extent, stride, padding, explicit)
@@ -87,16 +109,14 @@ def _transposed(op, c, asked, filters, image, form, strides, dilations, padding,
     image = form.to_first(op, image)
     if None in cuts:
         full = op.ConvTranspose(image, weight, **settings)
-        made = form.from_first(op, _fitted(op, full, asked.value, form, window, padding, explicit))
-        # Were there more groups than one, there would be more channels, and this would not run.
-        return made if groups is not None else op.Reshape(made, int64(op, asked.value), allowzero=1)
+        return form.from_first(op, _fitted(op, full, asked.value, form, window, padding, explicit))
     pads = [before for before, _ in cuts] + [max(after, 0) for _, after in cuts]
     more = [max(-after, 0) for _, after in cuts]
     limits = (max(pair) for pair in zip(window.strides, window.dilations, strict=True))
     if all(size < limit for size, limit in zip(more, limits, strict=True)):
         return form.from_first(op, op.ConvTranspose(image, weight, pads=pads, output_padding=more, **settings))
     made = op.ConvTranspose(image, weight, pads=pads, **settings)  # ONNX allows no more output_padding than that
-    return form.from_first(op, op.Pad(made, [0] * len(more) + more, None, list(range(2, rank))))
+    return form.from_first(op, op.Pad(made, [0] * len(more) + more, None, list(range(2, form.rank))))
 
 
 def _groups(c, asked, form, depth):

@@ -55,15 +55,11 @@ def avg_pool_3d(op, c, x, *, ksize, strides, padding, data_format):
 def max_pool_with_argmax(op, c, x, *, ksize, strides, padding, include_batch_in_index, Targmax: tf.DType):
     """ONNX counts the places in the order of channels first, over the whole batch."""
     form = Format(4, last=True)
-    window = _window(c, form, ksize, strides)
     dtype = x.dtype
     if dtype not in _POOLED | _NARROWER:
         c.refuse(f"ONNX has no MaxPool of {dtype.name}, and no type that is wider")
     image = form.to_first(op, x if dtype in _POOLED else op.Cast(x, to=ir.DataType.DOUBLE))
-    settings = _settings(c, form, window, padding, ())
-    if _leaves_gaps(settings, window):
-        c.refuse("its windows skip elements, and where they are padded depends on sizes that are free")
-    values, places = op.MaxPool(image, outputs=2, **settings)
+    values, places = indexed_max_pool(op, c, image, form, ksize, strides, padding, ())
     spatial = op.ReduceProd(op.Shape(image, start=2), keepdims=1)
     depth = op.Shape(image, start=1, end=2)
     channel = op.Unsqueeze(op.Range(0, op.Squeeze(depth, [0]), 1), [1, 2])
@@ -74,6 +70,15 @@ def max_pool_with_argmax(op, c, x, *, ksize, strides, padding, include_batch_in_
         found = op.Add(found, op.Unsqueeze(steps, [1, 2, 3]))
     values = values if dtype in _POOLED else op.Cast(values, to=dtype)
     return form.from_first(op, values), op.Cast(form.from_first(op, found), to=data_type(Targmax))
+
+
+def indexed_max_pool(op, c, image, form, ksize, strides, padding, explicit):
+    """The largest of each window of an image with its channels first, and their places in the flat image."""
+    window = _window(c, form, ksize, strides)
+    settings = _settings(c, form, window, padding, explicit)
+    if _leaves_gaps(settings, window):
+        c.refuse("its windows skip elements, and where they are padded depends on sizes that are free")
+    return op.MaxPool(image, outputs=2, **settings)
 
 
 @read(
