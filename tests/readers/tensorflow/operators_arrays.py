@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from operator_cases import ALL, REAL, WHOLE, Draw, Spec, given, known, sized, spec, x
 
 ANY = {"T": (*ALL, "string")}
@@ -286,6 +287,21 @@ DIAGONALS = (
     spec("MatrixBandPart", x(2, 4, 5), given(1), given(0)),
 )
 
+SETS = tuple(
+    spec(
+        "DenseToDenseSetOperation",
+        given(a),
+        given(b),
+        set_operation=["a-b", "b-a", "intersection", "union"],
+        types={"T": ("int32", "int64", "int8", "uint8", "uint16")},
+    )
+    for a, b in (
+        ([[10, 2, 30, 2, 5], [10, 9, 1, 9, 3]], [[4, 5, 10, 8, 9, 2], [1, 4, 1, 1, 5, 9]]),
+        (np.arange(30).reshape(2, 3, 5) % 7, np.arange(24).reshape(2, 3, 4) % 5),
+        ([[1, 2], [3, 4]], [[5, 5, 6], [7, 8, 8]]),
+    )
+)
+
 COORDINATES = given([[0, 1], [1, 3], [2, 0]])
 SPARSE = (
     spec("SparseToDense", COORDINATES, known([3, 4]), x(3), x(), types=ANY | {"Tindices": INDEX}),
@@ -334,6 +350,7 @@ SPECS: tuple[Spec, ...] = (
     *SEGMENTS,
     *ORDER,
     *DIAGONALS,
+    *SETS,
     *SPARSE,
     *TEXT,
     *DRAWN,
