@@ -102,17 +102,18 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
             if not dims:
                 break
             continue
+        if not dims:
+            return program, []
         guard = _guard(examples, program)
-        if dims and (equation := _equation(examples, guard, step)) is not None:
+        if (equation := _equation(examples, guard, step)) is not None:
             if narrow is None:
                 wider = [wide for wide in _WIDER if examples.affordable(wide) > step]
                 attempts[:0] = [replace(attempt, step=wide, oblivious=o) for wide in wider for o in (False, True)]
                 narrow = program, equation
             continue
         program.example_inputs = (_least(examples, guard) or given, {})
-        return program, [] if attempt.named and not examples.fixed.keys() & dims else [
-            _loosened(examples, program, guard)
-        ]
+        as_asked = attempt.named and not examples.fixed.keys() & dims
+        return program, [] if as_asked else [_loosened(examples, program, guard)]
     if narrow is not None:
         text = f"torch.export takes only sizes of which {narrow[1]}"
         return narrow[0], [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
