@@ -211,5 +211,8 @@ def is_zero(value: ir.Value | None) -> bool:
     if maker.op_type == "ConstantOfShape":
         filled = maker.attributes.get("value")
         return filled is None or not filled.as_tensor().numpy().any()
-    keeps = ("Expand", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Tile")
-    return maker.op_type in keeps and is_zero(maker.inputs[0])
+    return maker.op_type in KEEPS and is_zero(maker.inputs[0])
+
+
+KEEPS = ("Expand", "Gather", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Tile")
+"""Operators that make nothing but entries of their operand."""

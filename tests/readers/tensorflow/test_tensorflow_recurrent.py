@@ -100,8 +100,42 @@ def test_a_reset_before_the_product(sequences: bool) -> None:
 @pytest.mark.parametrize("name", EACH)
 def test_both_directions(name: str, merge: str | None) -> None:
     found = carried(layers.Bidirectional(getattr(layers, name)(4, return_sequences=True), merge_mode=merge))
-    assert found[OPERATOR[name]] == 2
-    assert "Loop" not in found
+    assert found[OPERATOR[name]] == 1
+    assert not {"Loop", "Slice"} & set(found)
+
+
+@pytest.mark.parametrize("states", [False, True])
+def test_the_last_of_both_directions(states: bool) -> None:
+    found = carried(layers.Bidirectional(layers.LSTM(4, return_state=states), merge_mode=None))
+    assert (found["LSTM"], found["Loop"], found["Slice"]) == (1, 0, 0)
+
+
+def test_both_directions_with_states_that_are_given() -> None:
+    layer = layers.Bidirectional(layers.GRU(6, return_sequences=True, return_state=True))
+    layer(np.zeros((1, 2, 6), np.float32))
+    assert carried(layer, call=lambda x: layer(x, initial_state=[x[:, 0] * 2, x[:, 0] + 1]))["GRU"] == 1
+
+
+def test_directions_that_are_not_two_of_one_layer() -> None:
+    """They differ in activation, or in their sequence."""
+    x = layers.LSTM(4, activation="relu", go_backwards=True)
+    forward, other = layers.LSTM(4), layers.LSTM(4, go_backwards=True, return_sequences=True)
+    for layer in (forward, other, x):
+        layer(np.zeros((1, 2, 6), np.float32))
+    assert carried(forward, call=lambda v: (forward(v), x(v)))["LSTM"] == 2
+    assert carried(forward, call=lambda v: (forward(v), other(v * 2)))["LSTM"] == 2
+
+
+def test_a_direction_whose_rows_stay_turned_round() -> None:
+    forward, backward = layers.LSTM(4), layers.LSTM(4, go_backwards=True, return_sequences=True)
+
+    def call(x: Any) -> Any:
+        rows = backward(x)
+        return forward(x), rows, rows[:, ::-1]
+
+    call(np.zeros((1, 2, 6), np.float32))
+    for layer in (forward, backward):
+        assert carried(layer, call=call)["LSTM"] == 1
 
 
 def test_two_directions_of_two_kinds_of_layer() -> None:

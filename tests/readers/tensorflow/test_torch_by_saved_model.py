@@ -121,7 +121,7 @@ FOLDED = {
     "recurrent": ("lstm", "gru"),
 }
 """How the keys begin of what a SavedModel for inference holds in another form: batch norms are multiplied into the
-convolutions before them, and the gates of recurrent layers stand in another order."""
+convolutions before them, the gates of recurrent layers stand in another order, and their biases are added up."""
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -137,6 +137,8 @@ def test_an_inference_one_comes_back_right(name: str, tmp_path: Path) -> None:
     assert {key for key, _ in net.named_parameters() if key in held} <= {key for key, _ in back.named_parameters()}
     folded = {key for key, value in before.items() if value.ndim == 4}
     assert all(after[key].shape == before[key].shape for key in folded)  # theirs is the name of the convolution's
+    turned = {key for key in before if ".weight_ih_l" in key or ".weight_hh_l" in key}
+    assert all(torch.equal(before[key], after[key]) for key in turned)  # of biases, only their sum is left
     with torch.no_grad():
         assert torch.allclose(back(x), net(x), atol=1e-5)
         other = torch.cat([x, x, x])

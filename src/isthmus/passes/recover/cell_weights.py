@@ -24,6 +24,9 @@ class CellWeights:
         self.edit = edit
         self._made: dict[tuple[object, ...], ir.Value] = {}
         self._sources: dict[ir.Value, ir.Value] = {}
+        initializers = edit.model.graph.initializers.values()
+        self._tells = any(value.metadata_props.get(ROLE) == "parameter" for value in initializers)
+        """Whether the source tells what a weight is; where it does not, its targets judge by themselves."""
 
     def matrix(self, columns: Sequence[Columns]) -> ir.Value:
         """[1, gates · units, size]: the columns of each gate as rows."""
@@ -33,7 +36,7 @@ class CellWeights:
             return np.concatenate([_array(c).T for c in columns])[None]
 
         assert first.weight.const_value is not None
-        size = int(first.weight.const_value.shape.numpy()[0])
+        size = int(first.weight.const_value.shape.numpy()[int(first.is_turned)])
         return self._initializer(("matrix", *columns), made, (1, rows, size), columns)
 
     def biases(self, cell: Cell, node: ir.Node) -> ir.Value | None:
@@ -92,6 +95,8 @@ class CellWeights:
             ir.LazyTensor(tensor, dtype=dtype, shape=sizes, name=None), f"{source.name}_onnx"
         )
         value.metadata_props.update({k: t for k in (ROLE, PLACE) if (t := source.metadata_props.get(k))})
+        if self._tells and source.metadata_props.get(ROLE) == "constant":  # a layer trains what its source has folded
+            value.metadata_props[ROLE] = "parameter"
         if (told := _origin(columns, shape)) is not None:
             value.metadata_props[ORIGIN] = json.dumps(told)
         self._made[key] = value
@@ -126,6 +131,8 @@ def _origin(columns: Sequence[Columns | None], shape: Sequence[int]) -> dict[str
     units, weight, rows = sizes.pop(), parts[0].weight, {c.row for c in parts}
     assert weight.const_value is not None
     (*rest, width) = (int(size) for size in weight.const_value.shape.numpy())
+    is_turned = parts[0].is_turned
+    width = rest[0] if is_turned else width
     if width % units or any(c.start % units for c in parts):
         return None
     blocks, of = [c.start // units for c in parts], width // units
@@ -133,7 +140,7 @@ def _origin(columns: Sequence[Columns | None], shape: Sequence[int]) -> dict[str
     if len(rows) > 1:
         every = [(c.row or 0) * of + block for c, block in zip(parts, blocks, strict=True)]
         return {**told, "rows": rest[0]} if every == list(range(rest[0] * of)) else None
-    if rest and rows == {None}:
+    if rest and rows == {None} and not is_turned:
         return {**told, "blocks": blocks, "of": of, "axis": 1, "perm": [1, 0]}
     return {**told, "index": parts[0].row, "blocks": blocks, "of": of}
 
@@ -141,6 +148,8 @@ def _origin(columns: Sequence[Columns | None], shape: Sequence[int]) -> dict[str
 def _array(columns: Columns) -> np.ndarray:
     assert columns.weight.const_value is not None
     array = columns.weight.const_value.numpy()
+    if columns.is_turned:
+        array = array.T
     if columns.row is not None:
         array = array[columns.row]
     return array[..., columns.start : columns.stop]

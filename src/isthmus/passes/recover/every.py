@@ -5,6 +5,7 @@ from __future__ import annotations
 from isthmus.passes.base import HubPass
 from isthmus.passes.recover.activations import RecoverHardSigmoid, RecoverHardSwish, RecoverMish
 from isthmus.passes.recover.batchnorm import RecoverBatchNorm
+from isthmus.passes.recover.directions import JoinDirections
 from isthmus.passes.recover.gelu import RecoverGelu
 from isthmus.passes.recover.groupnorm import RecoverGroupNorm
 from isthmus.passes.recover.layernorm import RecoverLayerNorm
@@ -27,5 +28,6 @@ def recoveries() -> tuple[HubPass, ...]:
         RecoverMish(),
         RecoverDense(),
         RecoverRecurrent(),
+        JoinDirections(),
         TakeOnly(),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +16,16 @@ from isthmus.passes.recover.match import is_weight, made_by, scalar
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns ``start`` to ``stop`` of a weight; of its row ``row`` alone, as a vector, where that is given."""
+    """Columns ``start`` to ``stop`` of a weight; of its row ``row`` alone, as a vector, where that is given.
+
+    ``is_turned`` where the weight is the other way round, and these are its rows.
+    """
 
     weight: ir.Value
     start: int
     stop: int
     row: int | None = None
+    is_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def _spread(value: ir.Value | None, width: int | str | None) -> ir.Value | None:
 
 def _joined(weight: Columns, factor: ir.Value) -> list[Term] | None:
     """The products of several factors that are joined, each with its own rows of the weight."""
-    node = made_by(factor, "Concat")
+    node = None if weight.is_turned else made_by(factor, "Concat")
     parts = [] if node is None else [part for part in node.inputs if part is not None]
     sizes = [(dims(part) or (None,))[-1] for part in parts]
     known_sizes = [size for size in sizes if isinstance(size, int)]
@@ -145,8 +149,45 @@ def _columns(value: ir.Value | None, part: Range) -> Columns | None:
         return Columns(weight, start, stop, number)
     if node.op_type == "Identity":
         return _columns(node.inputs[0], part)
+    if node.op_type == "Transpose" and tuple(attribute(node, "perm") or ()) == (1, 0):
+        start, stop = part or (0, shape[-1])
+        return _turned(node.inputs[0], (start, stop))
+    if node.op_type == "Concat" and attribute(node, "axis") in (-1, len(shape) - 1):
+        return None if part is None else _piece(node, part, _columns, -1)
     inner = narrowed(node, value, part)
     return None if inner is None else _columns(node.inputs[0], inner)
+
+
+def _turned(value: ir.Value | None, part: Range) -> Columns | None:
+    """Which rows of which weight these rows of a matrix are."""
+    shape = dims(value)
+    if value is None or shape is None or len(shape) != 2 or part is None:
+        return None
+    if is_weight(value):
+        return Columns(value, *part, is_turned=True)
+    node = made_by(value, "Concat", "Split", "Slice", "Identity")
+    if node is None:
+        return None
+    if node.op_type == "Identity":
+        return _turned(node.inputs[0], part)
+    if node.op_type == "Concat":
+        return _piece(node, part, _turned, 0) if attribute(node, "axis") in (0, -2) else None
+    return _turned(node.inputs[0], narrowed(node, value, part, axis=0))
+
+
+def _piece(
+    node: ir.Node, part: tuple[int, int], find: Callable[[ir.Value | None, Range], Columns | None], axis: int
+) -> Columns | None:
+    """The part of what a Concat joins along ``axis``, where it lies within one of its operands."""
+    before = 0
+    for operand in node.inputs:
+        size = (dims(operand) or (None,))[axis]
+        if not isinstance(size, int):
+            return None
+        if before <= part[0] and part[1] <= before + size:
+            return find(operand, (part[0] - before, part[1] - before))
+        before += size
+    return None
 
 
 def _row(node: ir.Node) -> tuple[ir.Value, int] | None:
@@ -172,22 +213,25 @@ def _row(node: ir.Node) -> tuple[ir.Value, int] | None:
     return None
 
 
-def narrowed(node: ir.Node, value: ir.Value, part: Range) -> Range:
-    """The part of the last axis of the node's operand that ``part`` of its output ``value`` is."""
+def narrowed(node: ir.Node, value: ir.Value, part: Range, axis: int = -1) -> Range:
+    """The part of an axis, the last one, of the node's operand that ``part`` of its output ``value`` is."""
     shape, given = dims(value), dims(node.inputs[0]) if node.inputs else None
-    if shape is None or given is None or len(shape) != len(given) or not isinstance(shape[-1], int):
+    if shape is None or given is None or len(shape) != len(given):
         return None
-    start, stop = part or (0, shape[-1])
-    last = len(shape) - 1
+    size = shape[axis]
+    if not isinstance(size, int):
+        return None
+    start, stop = part or (0, size)
+    last = axis % len(shape)
     if node.op_type == "Split" and attribute(node, "axis", 0) % len(shape) == last:
         before = 0
         for out in node.outputs:
             if out is value:
                 return before + start, before + stop
-            size = (dims(out) or (None,))[-1]
-            if not isinstance(size, int):
+            width = (dims(out) or (None,) * len(shape))[axis]
+            if not isinstance(width, int):
                 return None
-            before += size
+            before += width
     if node.op_type == "Slice":
         bounds = _bounds(node)
         if bounds is not None and bounds[2] == last:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, ROLE, Hub
+from isthmus.passes import gates
 from isthmus.passes.base import PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
 
@@ -160,18 +161,12 @@ def plain(value: ir.Value) -> ir.Value:
 
 
 def is_zero(state: ir.Value | None) -> bool:
-    """Whether a value is nothing but zeros."""
-    array = known(state)
-    if array is not None:
-        return array.size < 1 << 16 and not array.any()
-    node = made_by(state, "Expand", "ConstantOfShape")
-    if node is None:
-        return False
-    if node.op_type == "ConstantOfShape":
-        held = attribute(node, "value")
-        return held is None or not held.numpy().any()
-    array = known(node.inputs[0])
-    return array is not None and array.size == 1 and not array.any()
+    """Whether a value is nothing but zeros, none of which is a weight of the source."""
+    root = state
+    while (node := made_by(root, *gates.KEEPS)) is not None:
+        root = node.inputs[0]
+    is_told = root is not None and root.metadata_props.get(ROLE) in ("parameter", "buffer")
+    return root is not None and not is_told and gates.is_zero(root)
 
 
 def recovered(hub: Hub, name: str, lasts: tuple[str, ...], find: Callable[[ir.Value], Iterator[Found]]) -> PassResult:

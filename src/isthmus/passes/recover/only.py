@@ -1,6 +1,9 @@
-"""The only entry of an axis that was just added, and a reversal that is reversed."""
+"""The only entry of an axis that was just added."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -34,16 +37,18 @@ class TakeOnly(HubPass):
             a = Exp (x)
             y = Neg (a)
         }
+
+    So does a Reshape that takes the axis away.
     """
 
     def call(self, hub: Hub) -> PassResult:
         reasons = Reasons()
         modified = False
         for node in list(hub.graph.all_nodes()):
-            if node.graph is None or node.domain != ONNX or node.op_type != "Gather":
+            if node.graph is None or node.domain != ONNX or node.op_type not in _TAKERS:
                 continue
             added = made_by(node.inputs[0], "Unsqueeze")
-            if added is None or not _takes_only(node, added):
+            if added is None or not _TAKERS[node.op_type](node, added):
                 continue
             before = node.inputs[0]
             node.replace_input_with(0, added.inputs[0])
@@ -63,3 +68,14 @@ def _takes_only(node: ir.Node, added: ir.Node) -> bool:
         return False
     rank = len(shape)
     return bool(np.equal(int(axes.reshape(())) % rank, attribute(node, "axis", 0) % rank))
+
+
+def _takes_away(node: ir.Node, added: ir.Node) -> bool:
+    shape = dims(added.inputs[0])
+    return shape is not None and None not in shape and dims(node.outputs[0]) == shape
+
+
+_TAKERS: Mapping[str, Callable[[ir.Node, ir.Node], bool]] = MappingProxyType(
+    {"Gather": _takes_only, "Reshape": _takes_away}
+)
+"""What may take an axis away again, and whether a node does: by what added the axis."""

@@ -20,6 +20,7 @@ from isthmus.passes.recover.cell_weights import CellWeights
 from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
 from isthmus.passes.recover.lengths import Lengths, is_longest, lengths_of, lengths_within, replace_rows
 from isthmus.passes.recover.match import is_zero, made_by, plain, reversal_of
+from isthmus.passes.recover.projected import within
 
 _USUAL: Mapping[str, Sequence[str]] = MappingProxyType(
     {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
@@ -103,7 +104,7 @@ def _round(hub: Hub, weights: CellWeights, reasons: Reasons) -> bool:
     for node in list(hub.graph.all_nodes()):
         if node.graph is None or node.domain != ONNX or node.op_type != "Loop":
             continue
-        match = _match(node, entries)
+        match = _match(weights.edit, node, entries)
         if isinstance(match, str):
             reasons.decline(node, match)
             continue
@@ -112,26 +113,43 @@ def _round(hub: Hub, weights: CellWeights, reasons: Reasons) -> bool:
     return modified
 
 
-def _match(node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
+def _match(edit: Editor, node: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
     """The first cell of a loop that can be a layer of its own, or why there is none."""
     body = node.attributes["body"].as_graph()
     if not _only_counts(node, body):
         return "it does not run a number of times that is known before"
-    carried = len(node.inputs) - 2
+    steps = [step for step in body if _is_step(step, body.inputs[0], body)]
+    reasons = []
+    for step in steps:
+        found = _of_step(node, step, entries)
+        if isinstance(found, _Match):
+            return found
+        reasons.append(found)
+    for step in steps:
+        moved = within(edit, step)
+        if moved is None:
+            continue
+        found = _of_step(node, moved[0], entries)
+        if isinstance(found, _Match):
+            return found
+        moved[1]()
+    return reasons[0] if reasons else "it does not run over a sequence"
+
+
+def _of_step(node: ir.Node, step: ir.Node, entries: dict[ir.Value, list[Entry]]) -> _Match | str:
+    """A cell whose input is what ``step`` takes out of a sequence, or why there is none."""
+    body, carried = node.attributes["body"].as_graph(), len(node.inputs) - 2
     results = [plain(value) for value in body.outputs[1:]]
     lengths = lengths_of(body, results, carried)
     results = results if lengths is None else list(lengths.results)
     reasons = []
-    for step in body:
-        if not _is_step(step, body.inputs[0], body):
-            continue
-        for states in _choices_of(carried):
-            cell = cell_of(Step(step.outputs[0], [body.inputs[2 + k] for k in states], [results[k] for k in states]))
-            found = cell if isinstance(cell, str) else _layer(node, step, cell, states, results, lengths, entries)
-            if isinstance(found, _Match):
-                return found
-            reasons.append((isinstance(cell, str), found))
-    return min(reasons, default=(False, "it does not run over a sequence"))[1]
+    for states in _choices_of(carried):
+        cell = cell_of(Step(step.outputs[0], [body.inputs[2 + k] for k in states], [results[k] for k in states]))
+        found = cell if isinstance(cell, str) else _layer(node, step, cell, states, results, lengths, entries)
+        if isinstance(found, _Match):
+            return found
+        reasons.append((isinstance(cell, str), found))
+    return min(reasons, default=(False, "it carries nothing"))[1]
 
 
 def _choices_of(carried: int) -> Iterator[tuple[int, ...]]:
