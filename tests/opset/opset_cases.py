@@ -75,6 +75,16 @@ ON_ONNXRUNTIME = (
     Case(10, 'y = Resize<mode="linear">(x, s)', _IMAGE, weights="float[4] s = {1.0, 1.0, 0.5, 0.5}"),
     Case(11, "y = Resize(x, r, s)", _IMAGE, weights="float[0] r = {}, float[4] s = {1.0, 1.0, 2.0, 2.0}"),
     Case(11, "y = Resize(x, r, e, z)", _IMAGE, weights="float[0] r={}, float[0] e={}, int64[4] z={1,2,9,5}"),
+    *(
+        Case(
+            opset,
+            f'y=Resize<coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="{way}">(x, {absent}, z)',
+            _IMAGE,
+            weights="float[0] e = {}, int64[4] z = {1, 2, 9, 5}",
+        )
+        for opset, absent in ((11, "e, e"), (13, ","))
+        for way in ("floor", "round_prefer_floor")
+    ),
     Case(
         10,
         "y = RoiAlign<output_height=2, output_width=2, sampling_ratio=2>(x, r, i)",

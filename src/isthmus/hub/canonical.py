@@ -18,6 +18,7 @@ from isthmus.hub.nameless import forget_nameless
 from isthmus.hub.opset import default_opset, to_hub_opset
 from isthmus.hub.upgrades.base import Names, constant_tensor, shape_of
 from isthmus.hub.upgrades.beyond import expand_newer
+from isthmus.hub.words import settle_words
 
 
 def canonicalize(model: ir.Model) -> None:
@@ -30,7 +31,8 @@ def canonicalize(model: ir.Model) -> None:
     * nodes carry our own provenance, and nothing of the machine that they were made on.
 
     Raises:
-        InvalidModel: a cycle, among nodes or functions; an opset that onnx does not know.
+        InvalidModel: a cycle, among nodes or functions; an opset that onnx does not know; an attribute whose word its
+            operator does not know.
         Unsupported: nodes that have no equal at the hub's opset, all of them.
     """
     opset = default_opset(model)
@@ -44,6 +46,7 @@ def canonicalize(model: ir.Model) -> None:
     expand_newer(model, opset)
     _inline(model, opset)
     to_hub_opset(model)
+    settle_words(model)
     _fix_inputs(model)
     _lift_initializers(model)
     _lift_constants(model)
