@@ -254,6 +254,31 @@ def test_a_live_proto_has_no_folder() -> None:
         ("{ y = Concat(x, x) }", "lacks the attribute 'axis'"),
         ("{ y = Flatten<axis=1.0>(x) }", "as FLOAT, not INT"),
         ("{ a = Add(x, b) b = Relu(a) y = Relu(b) }", "cycle"),
+        (
+            (
+                "<bool k = {1}> { y = If<then_branch = t (float[N,4] x) => (float[N,4] u) { u = Relu(x) }, "
+                "else_branch = e () => (float[N,4] v) { v = Neg(x) }>(k) }"
+            ),
+            "then_branch that takes 'x'",
+        ),
+        (
+            (
+                "<bool k = {1}> { y, z = If<then_branch = t () => (float[N,4] u) { u = Relu(x) }, "
+                "else_branch = e () => (float[N,4] v) { v = Neg(x) }>(k) }"
+            ),
+            "gives 2 outputs, and its then_branch 1",
+        ),
+        (
+            "<int64 m = {3}> { y = Loop<body = b (int64 i, bool c) => (bool d) { d = Identity(c) }>(m, , x) }",
+            "body that takes 2 inputs, and gives it 3",
+        ),
+        (
+            (
+                "<int64 m = {3}> { y, z = Loop<body = b (int64 i, bool c, float[N,4] s) => (bool d, float[N,4] t) "
+                "{ d = Identity(c) t = Relu(s) }>(m, , x) }"
+            ),
+            "too few",
+        ),
     ],
 )
 def test_inconsistent_graphs(body: str, says: str) -> None:

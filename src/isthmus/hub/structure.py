@@ -71,6 +71,7 @@ def _graph_problems(
                 yield f"{label} reads {name!r}, which nothing defines"
         if node.domain in (ONNX, "ai.onnx") and (node.domain, node.op_type) not in functions:
             yield from (f"{label} {problem}" for problem in _schema_problems(node, version))
+            yield from (f"{label} {problem}" for problem in _body_problems(node))
         for attribute in node.attribute:
             if attribute.ref_attr_name:
                 yield f"{label} takes {attribute.name!r} from a function, and is in none"
@@ -79,6 +80,24 @@ def _graph_problems(
             for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 yield from _graph_problems(inner, visible, version, functions)
     yield from (f"output {o.name!r} is defined by nothing" for o in graph.output if o.name not in visible)
+
+
+def _body_problems(node: onnx.NodeProto) -> Iterator[str]:
+    """What the bodies of If and Loop take and give, against what the node does."""
+    for attribute in node.attribute:
+        if not attribute.HasField("g"):
+            continue
+        body, given = attribute.g, 2 + max(len(node.input) - 2, 0)
+        if node.op_type == "If":
+            if body.input:
+                yield f"has a {attribute.name} that takes {body.input[0].name!r}; a branch reads what is around it"
+            if len(node.output) > len(body.output):
+                yield f"gives {len(node.output)} outputs, and its {attribute.name} {len(body.output)}"
+        elif node.op_type == "Loop":
+            if len(body.input) != given:
+                yield f"has a body that takes {len(body.input)} inputs, and gives it {given}"
+            if len(body.output) < max(given - 1, len(node.output) + 1):
+                yield f"has a body of {len(body.output)} outputs, which is too few for its own"
 
 
 def _schema_problems(node: onnx.NodeProto, version: int) -> Iterator[str]:
