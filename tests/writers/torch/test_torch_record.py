@@ -144,3 +144,31 @@ def test_ranges_start_at_sizes() -> None:
     for n in (3, 6):
         for down, up in (made.module(torch.zeros(n)), program.module()(torch.zeros(n))):
             assert down.tolist() == list(range(n, -n, -1)) and up.tolist() == list(range(n, 2 * n))
+
+
+@pytest.mark.parametrize("training", [0, 1])
+def test_a_gradient_goes_through_moments_that_are_computed(training: int) -> None:
+    """Those of standardized filters; PyTorch's own batch norm has no gradient for its moments."""
+    made = recorded(
+        f"""net (float[2, 3, 4] x) => (float[2, 3, 4] y) <float[3] one = {{1.0, 2.0, 3.0}}, int64[2] at = {{0, 2}}>
+        {{
+            w = Mul (x, weight)
+            m = ReduceMean <keepdims = 0> (w, at)
+            v = ReduceSumSquare <keepdims = 0> (w, at)
+            y = BatchNormalization <training_mode = {training}> (w, one, one, m, v)
+        }}""",
+        weight=np.linspace(0.5, 2, 12, dtype=np.float32).reshape(3, 4),
+    )
+    x, scale = torch.randn(2, 3, 4), torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1)
+    weight = made.module.get_parameter("weight")
+    w = weight.detach().clone().requires_grad_()
+    moved = x * w
+    mean, square = moved.mean((0, 2), keepdim=True), moved.square().sum((0, 2), keepdim=True)
+    square = moved.var((0, 2), correction=0, keepdim=True) if training else square
+    wanted = (moved - mean) / torch.sqrt(square + 1e-5) * scale + scale
+    got = made.module(x)
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+    cotangent = torch.randn(2, 3, 4)
+    (got * cotangent).sum().backward()
+    (wanted * cotangent).sum().backward()
+    torch.testing.assert_close(weight.grad, w.grad, rtol=1e-4, atol=1e-5)

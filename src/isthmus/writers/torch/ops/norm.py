@@ -58,9 +58,18 @@ def batch_normalization(
         further = [before * momentum + now * (1 - momentum) for before, now in zip(old, batch, strict=True)]
         further = [_narrowed(c, value, wide, i) for i, value in enumerate(further, start=1) if c.wants(i)]
         old = batch
-    y = F.batch_norm(image, old[0], old[1], scale, bias, eps=epsilon)
+    if training_mode or any(c.node.inputs[i].producer() is not None for i in (3, 4)):
+        y = _by_moments(image, old[0], old[1], scale, bias, epsilon, [-1, *[1] * (c.rank() - 2)])
+    else:
+        y = F.batch_norm(image, old[0], old[1], scale, bias, eps=epsilon)
     y = y.squeeze(1) if c.rank() == 1 else y
     return (_narrowed(c, y, wide), *further)
+
+
+def _by_moments(x: Any, mean: Any, var: Any, scale: Any, bias: Any, epsilon: float, along: Sequence[int]) -> Any:
+    """As ``F.batch_norm``, which takes no moments that a gradient goes through: those of standardized filters."""
+    factor = scale * torch.rsqrt(var + epsilon)
+    return (x - mean.reshape(along)) * factor.reshape(along) + bias.reshape(along)
 
 
 @lower("InstanceNormalization")
