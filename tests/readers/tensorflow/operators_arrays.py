@@ -224,6 +224,8 @@ ORDER = (
         for op in ("UniqueV2", "UniqueWithCountsV2")
         for axis in (0, 1)
     ),
+    spec("UnravelIndex", given([0, 7, 23, 11]), sized([2, 3, 4])),
+    spec("UnravelIndex", given(5), known([3, 4])),
     spec("ListDiff", given([1, 2, 3, 4, 1]), given([1, 3])),
     *(
         spec(op, given([[1, 2, 2, 5], [0, 3, 3, 3]]), given([[2, 0, 9], [3, 4, -1]]))

@@ -10,6 +10,7 @@ ROW = Draw((13,), special=True)
 DIVISORS = given([[-7, -3, -2, -1], [1, 2, 3, 7]])
 DIVIDENDS = given([[-9, 7, -8, 5], [-1, 0, 100, -120]])
 
+FINE = {"T": ("float32", "float64")}
 UNARY = (
     *(spec(op, MIXED) for op in ("Abs", "Neg", "Sign", "Square", "Ceil", "Floor", "Rint", "Relu", "Relu6")),
     *(spec(op, MIXED) for op in ("IsNan", "IsInf", "IsFinite", "Erf", "Erfc", "Sigmoid", "Tanh", "Atan", "Asinh")),
@@ -18,6 +19,12 @@ UNARY = (
     spec("Round", MIXED, types={"T": REAL}),  # of integers TensorFlow's kernels give zeros
     *(spec(op, MIXED, atol=1e-5) for op in ("Acos", "Asin", "Atanh", "Acosh")),
     *(spec(op, x(4, 6), rtol=1e-4) for op in ("Sin", "Cos", "Tan")),
+    spec("Erfinv", given([[-1.0, -0.99999, -0.75, 0.0, 1e-4], [0.5, 0.9, 0.999, 1.0, 2.0]]), types=FINE),
+    spec("Ndtri", given([[0.0, 1e-30, 1e-4, 0.1, 0.2], [0.5, 0.86, 0.999, 1.0, -1.0]]), types=FINE),
+    *(
+        spec(op, given([[-5.3, -2.0, -0.7, 0.0, 0.25], [0.5, 1.0, 2.5, 30.0, np.inf]]), rtol=1e-4, types=FINE)
+        for op in ("Lgamma", "Digamma")
+    ),
     *(spec(op, x(4, 5, low=0.5)) for op in ("Reciprocal", "Inv", "Log", "Sqrt", "Rsqrt", "Exp", "Sigmoid", "Tanh")),
     *(spec(op, x(2, 0), types={"T": (*REAL, *WHOLE)}) for op in ("Abs", "Exp", "Sign", "Expm1")),
     *(spec(op, x(), rtol=1e-4) for op in ("Neg", "Log1p", "Erfc", "IsInf")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads, Static
 from isthmus.readers.tensorflow.handles import Complex
 from isthmus.readers.tensorflow.ops._sizes import front, int64, like, positive, tensor_of
@@ -80,3 +82,17 @@ def _gathered_nd(op, c, params, indices):
         # An index of no axes means the whole tensor.
         return op.Expand(params, op.Concat(op.Shape(indices, end=-1), op.Shape(params), axis=0))
     return op.GatherND(params, int64(op, indices))
+
+
+@read("UnravelIndex")
+def unraveled(op, c, indices, dims):
+    """The index on each axis, one a row, of places in a flat tensor."""
+    count = c.shape(1)[0]
+    if not isinstance(count, int):
+        c.refuse("the number of its axes is not known")
+    rest, found = int64(op, indices), []
+    for axis in range(count - 1, -1, -1):
+        length = op.Gather(int64(op, dims), np.int64(axis), axis=0)
+        found.insert(0, op.Unsqueeze(op.Mod(rest, length), [0]))
+        rest = op.Div(rest, length)
+    return op.Cast(op.Concat(*found, axis=0), to=c.output_dtype())

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import Host, Reads
 from isthmus.readers.tensorflow.ops._scattering import scattered
-from isthmus.readers.tensorflow.ops._sizes import filled, int64, rows, vector
+from isthmus.readers.tensorflow.ops._sizes import LAST, filled, int64, rows, vector
 
 table = Reads()
 read = table.read
@@ -150,9 +150,10 @@ def _unsorted(op, c, data, ids, count, reduction, start):
     values = rows(op, c, data, 0, c.rank(1))
     if known is not None and (known >= 0).all():
         return _reduced(op, values, labels, total, reduction, start)
-    kept = op.Where(op.Less(labels, np.int64(0)), total, labels)
+    # what is dropped goes to a row before all others, so that an id too large fails here as it does in TensorFlow
+    places = op.Add(op.Max(labels, np.int64(-1)), np.int64(1))
     larger = op.Add(op.constant(total) if isinstance(total, np.ndarray) else total, np.asarray([1]))
-    return op.Slice(_reduced(op, values, kept, larger, reduction, start), [0], total, [0])
+    return op.Slice(_reduced(op, values, places, larger, reduction, start), [1], [LAST], [0])
 
 
 def _limits(dtype: ir.DataType):
