@@ -201,6 +201,75 @@ def test_other_floats(dtype: str, operator: str) -> None:
     assert ops(agree(lambda x: layer(x), x, free={0: [0, 1]}, rtol=tolerance, atol=tolerance))[operator] == 1
 
 
+# ------------------------------------------------------------------------------- masks that are lengths
+
+LENGTHS = np.asarray([3, 5], np.int32)
+STEPS: dict[str, Any] = {
+    "sequence_mask": lambda x, lengths: tf.sequence_mask(lengths, tf.shape(x)[1]),
+    "range": lambda x, lengths: tf.range(tf.shape(x)[1])[None, :] < lengths[:, None],
+    "turned": lambda x, lengths: tf.logical_not(lengths[:, None] <= tf.range(tf.shape(x)[1])),
+    "fixed": lambda x, lengths: tf.sequence_mask(lengths, 5),
+}
+OTHERS: dict[str, Any] = {
+    "suffix": lambda x, lengths: tf.range(tf.shape(x)[1])[None, :] >= lengths[:, None],
+    "from one": lambda x, lengths: tf.range(1, tf.shape(x)[1] + 1)[None, :] < lengths[:, None],
+    "floats": lambda x, lengths: (
+        tf.cast(tf.range(5), tf.float32)[None, :] < tf.cast(lengths, tf.float32)[:, None] - 0.5
+    ),
+    "by sequence": lambda x, lengths: (
+        tf.range(tf.shape(x)[0])[:, None] < lengths[:1, None] - tf.zeros([1, 5], tf.int32)
+    ),
+}
+
+
+def masked(layer: Any, mask: Any, *, free: bool = True, **options: Any) -> Counter[str]:
+    """The operators of a layer with a mask made of lengths; some are 0, or longer than the steps."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(size).astype(np.float32) for size in ((2, 5, 6), (3, 5, 6)))
+    layer(x)
+
+    def call(x: Any, lengths: Any) -> Any:
+        return layer(x, mask=mask(x, lengths), **options)
+
+    more = [[y, np.asarray([0, 9, 1], np.int32)]]
+    return ops(agree(call, x, LENGTHS, free={0: [0, 1] if free else [0], 1: [0]}, more=more, rtol=2e-5, atol=2e-5))
+
+
+def first_fast(names: Sequence[str]) -> list[Any]:
+    """All names; those behind the first one in the slow run."""
+    return [name if k == 0 else pytest.param(name, marks=pytest.mark.slow) for k, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("steps", first_fast(list(STEPS)))
+def test_a_mask_of_lengths(steps: str) -> None:
+    found = masked(layers.LSTM(4), STEPS[steps], free=steps != "fixed")
+    assert (found["LSTM"], found["Loop"]) == (1, 0)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("name", EACH)
+def test_all_steps_of_sequences_with_lengths(name: str, zeros: bool) -> None:
+    """Behind the end of a sequence, Keras repeats its last output, or gives zeros."""
+    layer = getattr(layers, name)(4, return_sequences=True, return_state=True, zero_output_for_mask=zeros)
+    found = masked(layer, STEPS["sequence_mask"])
+    assert (found[OPERATOR[name]], found["Loop"]) == (1, 0)
+
+
+def test_stacked_cells_over_sequences_with_lengths() -> None:
+    layer = layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)], return_sequences=True)
+    found = masked(layer, STEPS["sequence_mask"])
+    assert [found[name] for name in ("LSTM", "GRU", "Loop")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("steps", first_fast(list(OTHERS)))
+def test_a_mask_that_is_no_length(steps: str) -> None:
+    assert masked(layers.LSTM(4, return_sequences=True), OTHERS[steps], free=False)["Loop"] == 1
+
+
+def test_lengths_seen_from_back_to_front_stay_a_loop() -> None:
+    assert masked(layers.LSTM(4, go_backwards=True), STEPS["sequence_mask"])["Loop"] == 1
+
+
 # --------------------------------------------------------------------------------- what stays spelled out
 
 

@@ -92,7 +92,18 @@ def _ancestors(values: Sequence[ir.Value]) -> set[ir.Node]:
     return found
 
 
-def without(edit: Editor, node: ir.Node, apart: Apart, rows: Callable[[], ir.Value]) -> None:
+def unread(node: ir.Node) -> Apart | None:
+    """What a loop carries that neither its body nor anybody behind it looks at."""
+    body = node.attributes["body"].as_graph()
+    states = tuple(
+        k
+        for k, value in enumerate(body.inputs[2:])
+        if not any(v.uses() or v.is_graph_output() for v in (value, node.outputs[k]))
+    )
+    return Apart(states, (), frozenset(), frozenset()) if 0 < len(states) < len(node.outputs) else None
+
+
+def without(edit: Editor, node: ir.Node, apart: Apart, rows: Callable[[], ir.Value] | None = None) -> None:
     """Take a cell away from its loop, which is given the cell's output of all steps, ``rows``, for what it needs.
 
     What the loop gave of the cell must be replaced before. A loop that nothing is left of is gone.
@@ -118,11 +129,13 @@ def without(edit: Editor, node: ir.Node, apart: Apart, rows: Callable[[], ir.Val
     _again(edit, node, body, given, [node.outputs[k] for k in kept])
 
 
-def _give(edit: Editor, body: ir.Graph, apart: Apart, kept: Sequence[int], rows: Callable[[], ir.Value]) -> None:
+def _give(
+    edit: Editor, body: ir.Graph, apart: Apart, kept: Sequence[int], rows: Callable[[], ir.Value] | None
+) -> None:
     """Let what is left in the body take the cell's output of this step out of that of all steps."""
     users = [(use.node, use.idx) for value in apart.given for use in value.uses() if use.node not in apart.own]
     ends = [1 + k for k in kept if body.outputs[1 + k] in apart.given]
-    if not users and not ends:
+    if rows is None or not (users or ends):
         return
     every = rows()
     first = body[0]
@@ -161,17 +174,25 @@ _ELEMENTWISE = """
 
 def is_row_wise(body: ir.Graph) -> bool:
     """Whether what a body makes of one sequence of the batch surely hangs on that sequence alone."""
-    return all(node.domain == ONNX and _is_row_wise(node) for node in body)
+    fixed: set[ir.Value] = set()
+    for node in body:
+        fixed |= {value for value in node.inputs if is_weight(value) and value is not None}
+        if all(value is None or value in fixed for value in node.inputs):
+            fixed |= set(node.outputs)
+        elif node.domain != ONNX or not _is_row_wise(node, fixed):
+            return False
+    return True
 
 
-def _is_row_wise(node: ir.Node) -> bool:
+def _is_row_wise(node: ir.Node, fixed: Collection[ir.Value]) -> bool:
+    """``fixed`` are the weights, and what is made of nothing else."""
     shapes = [dims(value) for value in (*node.inputs, *node.outputs) if value is not None]
     if any(shape is None for shape in shapes):
         return False
     full = max(len(shape) for shape in shapes if shape is not None)
     match node.op_type:
         case "MatMul":
-            return len(dims(node.inputs[0]) or ()) == 2 and is_weight(node.inputs[1])
+            return len(dims(node.inputs[0]) or ()) == 2 and node.inputs[1] in fixed
         case "Concat" | "Split":
             return full == 2 and attribute(node, "axis", 0) in (1, -1)
         case "Slice":
@@ -181,5 +202,8 @@ def _is_row_wise(node: ir.Node) -> bool:
             return attribute(node, "axis", 0) == 0 and dims(node.inputs[1]) == ()
         case "Unsqueeze" | "Expand":
             return full == 2
+        case "Tile":
+            repeats = known(node.inputs[1])
+            return repeats is not None and full == 2 and repeats.size == 2 and int(repeats[0]) == 1
     smaller = [v for v in node.inputs if v is not None and len(dims(v) or ()) not in (0, full)]
-    return node.op_type in _ELEMENTWISE.split() and full <= 2 and all(is_weight(value) for value in smaller)
+    return node.op_type in _ELEMENTWISE.split() and full <= 2 and all(value in fixed for value in smaller)

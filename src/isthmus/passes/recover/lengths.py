@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +11,7 @@ import onnx_ir as ir
 from isthmus.passes.dims import Entry
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
 from isthmus.passes.recover.match import is_zero, made_by, operands, plain, scalar
+from isthmus.passes.recover.prefixes import COMPARED, prefix_of
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,23 @@ class Lengths:
 
     value: ir.Value
     results: tuple[ir.Value, ...]
+    kept: tuple[ir.Value, ...]
+    """What it gives instead for those that have: a state as it was, or zeros."""
 
 
 def lengths_of(body: ir.Graph, results: Sequence[ir.Value], carried: int) -> Lengths | None:
     """The lengths by which every result of a loop's body is chosen: the states first, ``carried`` of them."""
-    lengths, new = None, []
+    lengths, new, old = None, [], []
     for k, result in enumerate(results):
         found = _chosen(result, body)
         if found is None or (lengths is not None and found[0] is not lengths):
             return None
         lengths, kept, inner = found
-        if kept is not body.inputs[2 + k] if k < carried else not is_zero(kept):
+        if kept is not body.inputs[2 + k] if k < carried else not (is_zero(kept) or kept in body.inputs[2:]):
             return None
         new.append(plain(inner))
-    return None if lengths is None else Lengths(lengths, tuple(new))
+        old.append(kept)
+    return None if lengths is None else Lengths(lengths, tuple(new), tuple(old))
 
 
 def is_longest(trips: ir.Value | None, lengths: ir.Value, entries: dict[ir.Value, list[Entry]], steps: Entry) -> bool:
@@ -134,25 +137,14 @@ def _chosen(value: ir.Value, body: ir.Graph) -> tuple[ir.Value, ir.Value, ir.Val
 
 def _unspread(test: ir.Value | None) -> ir.Value | None:
     """A test for each sequence, behind what gives it the shape of a state."""
-    while (node := made_by(test, "Unsqueeze", "Expand", "Identity")) is not None:
+    while (node := made_by(test, "Unsqueeze", "Expand", "Tile", "Identity")) is not None:
         axes = known(node.inputs[1]) if node.op_type == "Unsqueeze" else None
         if node.op_type == "Unsqueeze" and (axes is None or axes.reshape(-1).tolist() not in ([1], [-1])):
             return None
-        if node.op_type == "Expand" and len(dims(node.inputs[0]) or ()) != 2:
+        if node.op_type in ("Expand", "Tile") and (dims(node.inputs[0]) or ())[1:] != (1,):
             return None
         test = node.inputs[0]
     return test
-
-
-_ENDED: Mapping[str, tuple[bool, bool]] = MappingProxyType(
-    {
-        "GreaterOrEqual": (True, False),
-        "Less": (False, False),
-        "LessOrEqual": (True, True),
-        "Greater": (False, True),
-    }
-)
-"""Comparisons of the step with the lengths: whether they hold behind the end, and whether the lengths come first."""
 
 
 def _ended(test: ir.Value | None, body: ir.Graph) -> tuple[ir.Value, bool] | None:
@@ -161,12 +153,19 @@ def _ended(test: ir.Value | None, body: ir.Graph) -> tuple[ir.Value, bool] | Non
     if node is not None:
         inner = _ended(node.inputs[0], body)
         return None if inner is None else (inner[0], not inner[1])
-    node = made_by(test, *_ENDED)
-    if node is None:
+    node = made_by(test, *COMPARED)
+    taken = made_by(test, "Gather")
+    if node is not None:
+        holds, is_turned = COMPARED[node.op_type]
+        lengths, step = node.inputs if is_turned else node.inputs[::-1]
+    elif taken is not None and attribute(taken, "axis", 0) == 0:
+        lengths, holds = prefix_of(taken.inputs[0]) or (None, False)
+        step = taken.inputs[1]
+    else:
         return None
-    holds, is_turned = _ENDED[node.op_type]
-    lengths, step = node.inputs if is_turned else node.inputs[::-1]
     if lengths is None or _uncast(step) is not body.inputs[0] or len(dims(lengths) or ()) != 1:
+        return None
+    if lengths.dtype is None or not lengths.dtype.is_integer():
         return None
     maker = lengths.producer()
     inside = lengths in body.inputs if maker is None else maker.graph is body
@@ -177,3 +176,23 @@ def _uncast(value: ir.Value | None) -> ir.Value | None:
     while (node := made_by(value, "Cast", "Identity")) is not None:
         value = node.inputs[0]
     return value
+
+
+def held_rows(edit: Editor, node: ir.Node, rows: ir.Value, last: ir.Value, lengths: ir.Value) -> ir.Value:
+    """Rows [time, batch, size] that repeat the last one behind the end of a sequence, instead of zeros.
+
+    ``last`` are the last ones, [1, batch, size].
+    """
+    steps, batch, _ = dims(rows) or (None,) * 3
+    axes = edit.ints([0], "axis")
+    sizes = edit.before(node, "Shape", [rows], {"start": 0, "end": 1}, dtype=ir.DataType.INT64, shape=[1])
+    count = edit.before(node, "Squeeze", [sizes, axes], shape=[])
+    bounds = [edit.constant(np.asarray(number, np.int64), "step") for number in (0, 1)]
+    each = edit.before(node, "Range", [bounds[0], count, bounds[1]], dtype=ir.DataType.INT64, shape=[steps])
+    each = edit.before(node, "Unsqueeze", [each, edit.ints([1, 2], "axes")], shape=[steps, 1, 1])
+    wide = edit.before(
+        node, "Cast", [lengths], {"to": int(ir.DataType.INT64)}, dtype=ir.DataType.INT64, shape=[batch]
+    )
+    ends = edit.before(node, "Unsqueeze", [wide, edit.ints([0, 2], "axes")], shape=[1, batch, 1])
+    runs = edit.before(node, "Less", [each, ends], dtype=ir.DataType.BOOL, shape=[steps, batch, 1])
+    return edit.before(node, "Where", [runs, rows, last], dtype=rows.dtype, shape=dims(rows))

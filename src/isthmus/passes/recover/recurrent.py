@@ -15,10 +15,17 @@ from isthmus.hub.model import ONNX, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.dims import Entry, entries_of
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
-from isthmus.passes.recover.apart import Apart, apart_of, is_row_wise, without
+from isthmus.passes.recover.apart import Apart, apart_of, is_row_wise, unread, without
 from isthmus.passes.recover.cell_weights import CellWeights
 from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
-from isthmus.passes.recover.lengths import Lengths, is_longest, lengths_of, lengths_within, replace_rows
+from isthmus.passes.recover.lengths import (
+    Lengths,
+    held_rows,
+    is_longest,
+    lengths_of,
+    lengths_within,
+    replace_rows,
+)
 from isthmus.passes.recover.match import is_zero, made_by, plain, reversal_of
 from isthmus.passes.recover.projected import within
 
@@ -40,6 +47,8 @@ class _Match:
     """How long each sequence is, where they are not all as long as the loop runs."""
     is_cut: bool = False
     """Whether the loop ends with the longest sequence."""
+    held: tuple[int, ...] = ()
+    """Which of what is collected repeats the last output behind the end of a sequence."""
 
 
 class RecoverRecurrent(HubPass):
@@ -104,6 +113,10 @@ def _round(hub: Hub, weights: CellWeights, reasons: Reasons) -> bool:
     for node in list(hub.graph.all_nodes()):
         if node.graph is None or node.domain != ONNX or node.op_type != "Loop":
             continue
+        if (rest := unread(node)) is not None:
+            without(weights.edit, node, rest)
+            modified = True
+            continue  # as another node
         match = _match(weights.edit, node, entries)
         if isinstance(match, str):
             reasons.decline(node, match)
@@ -170,9 +183,14 @@ def _layer(
     """A cell of a loop as a layer, or why it cannot be one."""
     body, sequence = node.attributes["body"].as_graph(), step.inputs[0]
     assert sequence is not None
-    apart = apart_of(body, states, states[cell.hidden], results)
+    hidden = states[cell.hidden]
+    twins = _twins(node, hidden, results, lengths)
+    apart = apart_of(body, (*states, *twins), hidden, results)
     if isinstance(apart, str):
         return apart
+    held = _held(body, (hidden, *twins), apart, lengths)
+    if held is None:
+        return "what it gives behind the end of a sequence is another state"
     is_whole = _is_length(node.inputs[0], sequence, entries)
     if not is_whole and not _ends_with_longest(node.inputs[0], sequence, lengths, entries):
         return "it does not run over the whole of its sequence"
@@ -187,7 +205,28 @@ def _layer(
         return "its states have another type than its input"
     if any(_spreads(v, sequence) for v in begun):
         return "its states are of another number of sequences than its input"
-    return _Match(sequence, cell, states, apart, None if lengths is None else lengths.value, not is_whole)
+    if held and not is_whole:
+        return "it repeats outputs, and ends with the longest sequence"
+    return _Match(sequence, cell, states, apart, None if lengths is None else lengths.value, not is_whole, held)
+
+
+def _twins(node: ir.Node, hidden: int, results: Sequence[ir.Value], lengths: Lengths | None) -> tuple[int, ...]:
+    """What else the loop carries that is always the same as the output: Keras keeps the last one by itself."""
+    if lengths is None:
+        return ()
+    others = [k for k in range(len(node.inputs) - 2) if k != hidden and results[k] is results[hidden]]
+    return tuple(k for k in others if is_zero(node.inputs[2 + k]) and is_zero(node.inputs[2 + hidden]))
+
+
+def _held(body: ir.Graph, same: Sequence[int], apart: Apart, lengths: Lengths | None) -> tuple[int, ...] | None:
+    """Which of what is collected is the output before, behind the end; None where one is yet another thing there."""
+    if lengths is None:
+        return ()
+    carried = len(body.inputs) - 2
+    kept = {k: lengths.kept[carried + k] for k in apart.collected}
+    befores = [body.inputs[2 + k] for k in same]
+    held = tuple(k for k, value in kept.items() if value in befores)
+    return held if all(k in held or is_zero(value) for k, value in kept.items()) else None
 
 
 def _only_counts(node: ir.Node, body: ir.Graph) -> bool:
@@ -259,14 +298,18 @@ def _write(weights: CellWeights, node: ir.Node, match: _Match, entries: dict[ir.
     def squeezed(place: int, axis: int, shape: Sequence[int | str | None]) -> ir.Value:
         return edit.before(node, "Squeeze", [made.outputs[place], edit.ints([axis], "axis")], shape=shape)
 
-    for place, k in enumerate(order):
+    places = {k: 1 + place for place, k in enumerate(order)}
+    for k in match.apart.states:
         if node.outputs[k].uses() or node.outputs[k].is_graph_output():
-            replace(node.outputs[k], squeezed(1 + place, 0, [batch, cell.units]))
-    for output in (node.outputs[len(node.inputs) - 2 + k] for k in match.apart.collected):
+            replace(node.outputs[k], squeezed(places.get(k, 1), 0, [batch, cell.units]))
+    for k in match.apart.collected:
+        output = node.outputs[len(node.inputs) - 2 + k]
         if not output.uses() and not output.is_graph_output():
             continue
         rows = squeezed(0, 1, [steps, batch, cell.units])
-        if match.is_cut:
+        if k in match.held and lengths is not None:
+            replace(output, held_rows(edit, node, rows, made.outputs[1], lengths))
+        elif match.is_cut:
             replace_rows(edit, node, output, rows, entries)
         else:
             replace(output, rows)
