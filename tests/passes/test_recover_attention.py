@@ -11,7 +11,7 @@ from evaluate import feeds_of, run
 from layout_nets import hub_of
 
 from isthmus.hub.canonical import check_canonical
-from isthmus.hub.model import Hub
+from isthmus.hub.model import ROLE, Hub
 from isthmus.passes.cleanup import RemoveDead
 from isthmus.passes.edit import attribute
 from isthmus.passes.recover.attention import RecoverAttention
@@ -26,7 +26,9 @@ NUMBERS = (
     "float third = {0.3}, float four = {4.0}, float half = {0.5}, float zero = {0.0}, float near = {-50.0}, "
     "float far = {-1e9}, float big = {1e9}, float infinite = {-inf}, bool yes = {1}, int64 two_below = {-2}, "
     "int64[1] two = {2}, int64[3] flat = {-1, 6, 4}, int64[4] apart = {-1, 2, 4, 6}, "
-    "int64[5] twice = {1, 1, 2, 1, 1}, int64[4] merged = {-1, 4, 7, 6}"
+    "int64[5] twice = {1, 1, 2, 1, 1}, int64[4] merged = {-1, 4, 7, 6}, float unit = {1.0}, float least = {-3.4e38}, "
+    "bool[4, 4] triangle = {1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1}, int64[2] none = {0, 0}, "
+    "int64[2] ends = {3, 3}, int64[2] at = {0, 1}"
 )
 
 
@@ -239,6 +241,37 @@ def test_what_is_no_attention_stays(name: str) -> None:
     hub, reasons = after_recovery(CASES[name])
     assert "Attention" not in {node.op_type for node in hub.graph}
     assert any(CASES[name].reason in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize("role", ["constant", "buffer"])
+def test_a_triangle_that_is_a_weight_stays(role: str) -> None:
+    """It is part of the state dict; what it says today is enough to know that every query sees a key."""
+    body = f"{SCORES} t = Slice (triangle, none, ends, at) a = Where (t, s, infinite) w = Softmax (a) {END}"
+    inputs = "float[3, 2, 3, 4] q, float[3, 2, 3, 4] k, float[3, 2, 3, 3] v"
+    hub = hub_of_case(Case(body, inputs, "float[3, 2, 3, 3] y"))
+    hub.graph.initializers["triangle"].metadata_props[ROLE] = role
+    feeds = feeds_of(hub)
+    golden = run(hub.model, feeds)
+    after = RemoveDead()(RecoverAttention(24).call(hub).hub).hub
+    assert ("triangle" in after.graph.initializers) is (role == "buffer")
+    (node,) = [node for node in after.graph if node.op_type == "Attention"]
+    assert attribute(node, "is_causal", 0) == (role == "constant")
+    np.testing.assert_allclose(run(after.model, feeds)[0], golden[0], rtol=1e-5, atol=1e-6)
+
+
+def test_masks_of_whole_numbers() -> None:
+    """As transformers make them: one less the mask, times the least number."""
+    body = (
+        f"f = Cast <to = 1> (mask) h = Sub (unit, f) c = Mul (h, least) {SCORES} a = Add (s, c) w = Softmax (a) {END}"
+    )
+    case = Case(body, f"{HEADS}, int64[b, 1, 1, m] mask")
+    hub, feeds = hub_of_case(case), feeds_of(hub_of_case(case))
+    feeds["mask"] = np.minimum(feeds["mask"], 1)
+    feeds["mask"][1] = 0
+    golden = run(hub.model, feeds)
+    after, _ = after_recovery(case, version=24)
+    assert "Attention" in {node.op_type for node in after.graph}
+    np.testing.assert_allclose(run(after.model, feeds)[0], golden[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("version", "dtype"), [(22, "float"), (24, "double"), (24, "bfloat16")])

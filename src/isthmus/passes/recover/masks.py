@@ -40,9 +40,16 @@ class Sight:
             return ""
         blinding = self.mask.hides if self.mask.adds is None else self.mask.adds
         blinding = -math.inf if blinding is None else blinding
-        if blinding == -math.inf and not self.guarded and (self.mask.negated or not all_see(self.mask.value)):
+        if blinding == -math.inf and not self.guarded and not self.all_see:
             return "its mask may hide every key from a query, which gives no numbers then"
         return ""
+
+    @property
+    def all_see(self) -> bool:
+        """Whether every query sees a key."""
+        if self.mask is None or not self.mask.negated:
+            return self.mask is None or all_see(self.mask.value)
+        return triangle(self.mask.value, weights=True) is False
 
     def is_triangle(self, scores: Sequence[int | str | None]) -> bool:
         """Whether each query sees the keys up to its own place, and no others."""
@@ -56,6 +63,8 @@ def _shows_triangle(mask: Mask) -> bool:
         return triangle(mask.value) is not mask.negated and triangle(mask.value) is not None
     if mask.adds is not None:
         return mask.adds <= HIDDEN and triangle(mask.value) is mask.negated
+    if mask.value.metadata_props.get(ROLE) in ("parameter", "buffer"):
+        return False
     array, node = known(mask.value), made_by(mask.value, "Where")
     if array is not None and array.dtype.kind == "f" and (array[array != 0] <= HIDDEN).all():
         return triangle(mask.value) is False
@@ -85,7 +94,7 @@ def sight(
     if mask.adds is not None:
         share = edit.before(anchor, "Cast", [value], {"to": query.dtype}, dtype=query.dtype, shape=value.shape)
         value = edit.before(anchor, "Mul", [share, _number(edit, query, mask.adds)], shape=value.shape)
-    elif mask.hides not in (None, -math.inf) and not all_see(value):
+    elif mask.hides not in (None, -math.inf) and not found.all_see:
         shape = dims(value) or ()
         last = edit.ints([-1], "last")
         seeing = edit.before(anchor, "ReduceMax", [value, last], {"keepdims": 1}, shape=[*shape[:-1], 1])

@@ -8,29 +8,27 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from isthmus.hub.model import ROLE
 from isthmus.passes.edit import attribute, dims, known
 from isthmus.passes.movement import MOVES
 from isthmus.passes.recover.match import made_by, operands, scalar
 
-_MOVES = MOVES | {"Cast", "Expand", "Identity", "Slice", "Tile"}
+_MOVES = MOVES | {"Cast", "Expand", "GatherElements", "GatherND", "Identity", "Slice", "Split", "Tile"}
 _DEEP = 32
 _MANY = 1 << 24
 _Interval = tuple[float, float]
 _EVERYTHING = (-np.inf, np.inf)
 
 
-def is_finite(value: ir.Value | None) -> bool:
-    """Whether no element of a float can be infinite, weights being numbers."""
-    if value is None or value.dtype is None or not value.dtype.is_floating_point():
-        return False
-    return bool(np.isfinite(_interval(value, _DEEP, {})).all())
-
-
 def all_see(value: ir.Value) -> bool:
-    """Whether every row of a Boolean has a true element, and every row of a float one above minus infinity."""
+    """Whether every row of a Boolean has a true element, and every row of a float one above minus infinity.
+
+    Weights are numbers, and whole numbers that the caller gives, from which masks are made, are not negative.
+    """
     array = known(value)
     if array is None:
-        return value.dtype != ir.DataType.BOOL and is_finite(value)
+        above = value.dtype != ir.DataType.BOOL and _interval(value, _DEEP, {})[0] > -np.inf
+        return above or triangle(value, weights=True) is True
     if not array.ndim or not array.shape[-1]:
         return False
     seen = array if array.dtype == bool else np.asarray(array, np.float64) > -np.inf
@@ -44,30 +42,47 @@ def is_all_true(value: ir.Value | None) -> bool:
     return array is not None and array.dtype.kind in "bif" and array.size < _MANY and bool(array.all())
 
 
-def triangle(value: ir.Value | None) -> bool | None:
-    """True where a mask tells which keys stand no later than a query, False where it tells all others."""
-    array = known(value)
-    if value is None or array is not None:
-        return None if array is None else _of_triangle(array)
-    node = value.producer()
+def triangle(value: ir.Value | None, *, weights: bool = False) -> bool | None:
+    """True where a mask tells which keys stand no later than a query, False where it tells all others.
+
+    With ``weights``, also where a weight of the source tells so: it may be loaded anew, and must stay.
+    """
+    if value is None or (not weights and value.metadata_props.get(ROLE) in ("parameter", "buffer")):
+        return None
+    array, node = known(value), value.producer()
+    if array is not None:
+        return _of_triangle(array)
     if node is None or node.domain:
         return None
     first = node.inputs[0]
     if node.op_type in ("Identity", "Cast", "Not"):
-        found = triangle(first)
+        found = triangle(first, weights=weights)
         return not found if node.op_type == "Not" and found is not None else found
     if node.op_type == "Unsqueeze":
         at, rank = known(node.inputs[1]), len(dims(value) or ())
         outer = at is not None and all(int(axis) % rank < rank - 2 for axis in at.reshape(-1))
-        return triangle(first) if outer else None
+        return triangle(first, weights=weights) if outer else None
     if node.op_type == "Equal":
-        found = next((triangle(a) for a, b in operands(value, "Equal") if scalar(b) == 0), None)
+        found = next((triangle(a, weights=weights) for a, b in operands(value, "Equal") if scalar(b) == 0), None)
         return None if found is None else not found
+    if node.op_type == "Slice":
+        return triangle(first, weights=weights) if _cuts_the_end(node) else None
     if node.op_type != "Trilu" or not is_all_true(first):
         return None
     place = node.inputs[1] if len(node.inputs) > 1 else None
     side = attribute(node, "upper", 1), 0.0 if place is None else scalar(place)
     return True if side == (0, 0.0) else False if side == (1, 1.0) else None
+
+
+def _cuts_the_end(node: ir.Node) -> bool:
+    """Whether a Slice leaves what is at the start of the last two axes."""
+    starts, axes, steps = (known(node.inputs[i]) if i < len(node.inputs) else None for i in (1, 3, 4))
+    if starts is None or axes is None or (len(node.inputs) > 4 and (steps is None or (steps != 1).any())):
+        return False
+    rank = len(dims(node.inputs[0]) or ())
+    return all(
+        not start or axis % rank < rank - 2 for start, axis in zip(starts.tolist(), axes.tolist(), strict=True)
+    )
 
 
 def _of_triangle(array: np.ndarray) -> bool | None:
@@ -86,11 +101,13 @@ def _interval(value: ir.Value | None, depth: int, seen: dict[ir.Value, _Interval
         if array is not None:
             seen[value] = _of_array(array)
         elif node is None or node.domain or value.dtype == ir.DataType.BOOL:
-            seen[value] = _of_type(value.dtype)
+            low, high = _of_type(value.dtype)
+            seen[value] = (
+                (max(low, 0.0), high) if value.is_graph_input() and value.dtype.is_integer() else (low, high)
+            )
         else:
             found = _computed(node, [_interval(operand, depth - 1, seen) for operand in node.inputs])
-            low, high = _limits(value.dtype)
-            seen[value] = found if low <= found[0] and found[1] <= high else _of_type(value.dtype)
+            seen[value] = _held(found, value.dtype)
     return seen[value]
 
 
@@ -104,15 +121,21 @@ def _computed(node: ir.Node, given: Sequence[_Interval]) -> _Interval:
         return -1.0, 1.0
     if node.op_type == "Neg":
         return -given[0][1], -given[0][0]
-    if not np.isfinite(given).all():
-        return _EVERYTHING
     if node.op_type in ("Add", "Sub"):
         (low, high), (least, most) = given
         return (low + least, high + most) if node.op_type == "Add" else (low - most, high - least)
     if node.op_type == "Mul":
-        ends = [a * b for a in given[0] for b in given[1]]
+        ends = [a * b if a and b else 0.0 for a in given[0] for b in given[1]]
         return min(ends), max(ends)
     return _EVERYTHING
+
+
+def _held(found: _Interval, dtype: ir.DataType) -> _Interval:
+    """As the element type holds it: whole numbers beyond it come round, floats become infinite."""
+    (low, high), (least, most) = found, _limits(dtype)
+    if dtype.is_floating_point():
+        return (-np.inf if not low >= least else low), (np.inf if not high <= most else high)
+    return found if least <= low and high <= most else (least, most)
 
 
 def _of_array(array: np.ndarray) -> _Interval:
