@@ -291,6 +291,18 @@ def test_free_channels_are_those_of_the_filters():
     assert hub.signature.inputs[0].shape == ("batch", "x0_dim_1", "x0_dim_2", 3)
 
 
+def test_channels_that_a_choice_depends_on_stay_free():
+    gray, colored = normal(3, 3, 1, 4), normal(3, 3, 3, 4)
+
+    def function(x):
+        return tf.cond(
+            tf.shape(x)[3] == 1, lambda: tf.nn.conv2d(x, gray, 1, "SAME"), lambda: tf.nn.conv2d(x, colored, 1, "SAME")
+        )
+
+    hub = agree(function, normal(2, 6, 5, 3), free={0: [0, 3]}, more=[[normal(1, 6, 5, 1)]], **TOLERANCE)
+    assert isinstance(hub.signature.inputs[0].shape[3], str)
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_transposed_along_three_axes(padding, stride):

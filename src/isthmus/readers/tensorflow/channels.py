@@ -9,8 +9,11 @@ from isthmus.hub.model import ONNX
 
 
 def settle_channels(model: ir.Model) -> None:
-    """A free dimension that a convolution takes for its channels is of their number: with another, nothing runs."""
-    sizes = dict(found for node in model.graph.all_nodes() if (found := _told(node)) is not None)
+    """A free dimension that a convolution takes for its channels is of their number: with another, nothing runs.
+
+    One in a branch or a loop tells nothing, for it may not run at all.
+    """
+    sizes = dict(found for node in model.graph if (found := _told(node)) is not None)
     if not sizes:
         return
     values = [value for graph in model.graphs() for value in graph.inputs]
