@@ -52,9 +52,14 @@ _PACKAGES = (
     _Package(("numpy",), "arrays", (2, 0)),
     _Package(("ml_dtypes",), "bfloat16, float8 and the sub-byte types", (0, 5)),
     _Package(("safetensors",), "weights without pickles", (0, 5)),
-    _Package(("torch",), "PyTorch models as a source", (2, 9), "torch"),
-    _Package(("onnxscript",), "PyTorch models as a source, together with torch", (0, 7), "torch"),
-    _Package(("tensorflow", "tensorflow-cpu"), "SavedModel as a target, and judging it", (2, 19), "tensorflow"),
+    _Package(("torch",), "PyTorch models, read, written and judged", (2, 9), "torch"),
+    _Package(("onnxscript",), "reading PyTorch models, together with torch", (0, 7), "torch"),
+    _Package(
+        ("tensorflow", "tensorflow-cpu"),
+        "TensorFlow models, read, written and judged",
+        (2, 19),
+        "tensorflow",
+    ),
     _Package(("onnxruntime", "onnxruntime-gpu"), "judging ONNX models", (1, 24), "onnx"),
 )
 

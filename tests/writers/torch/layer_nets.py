@@ -84,6 +84,18 @@ class TiedBias(nn.Module):
         return self.decoder(x)
 
 
+class Empty(nn.Module):
+    """Containers that hold nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.named = nn.ModuleList(), nn.ModuleDict()
+        self.shortcut, self.fc = nn.Sequential(), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.shortcut(x))
+
+
 class Shared(nn.Module):
     """One layer under two names."""
 
@@ -333,6 +345,7 @@ NETS: Mapping[str, LayerNet] = {
         lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.1), nn.ReLU(), nn.Linear(4, 2)), vectors()
     ),
     "tied": LayerNet(Tied, tokens(), TEXT),
+    "empty": LayerNet(Empty, vectors()),
     "tied_bias": LayerNet(TiedBias, vectors()),
     "shared": LayerNet(Shared, vectors()),
     "buffers": LayerNet(Buffers, vectors()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import onnx_ir as ir
 import torch
@@ -48,6 +49,12 @@ def completed(root: nn.Module, backend: TorchBackend) -> nn.Module:
     return root
 
 
+_CONTAINERS: Mapping[str, type[nn.Module]] = MappingProxyType(
+    {"ModuleList": nn.ModuleList, "ModuleDict": nn.ModuleDict, "Sequential": nn.Identity}
+)
+"""What stands for a container that holds nothing: a Sequential of nothing gives what it takes."""
+
+
 def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
     """Modules that left no trace in the graph stand where they stood, and do nothing."""
     for path in modules:
@@ -57,8 +64,11 @@ def _add_silent(root: nn.Module, modules: Mapping[str, str]) -> None:
         owner = _module(root, parent)
         if owner is None or type(owner) in LAYERS or not leaf or hasattr(owner, leaf):
             continue
-        if modules[path] not in ("ModuleList", "ModuleDict", "Sequential") and _is_open(owner):
-            owner.add_module(leaf, nn.Identity())
+        container = _CONTAINERS.get(modules[path])
+        if container is not None and any(other.startswith(f"{path}.") for other in modules):
+            continue  # it stood around others, which stand elsewhere now
+        if _is_open(owner):
+            owner.add_module(leaf, (container or nn.Identity)())
 
 
 def _is_open(owner: nn.Module) -> bool:
