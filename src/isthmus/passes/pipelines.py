@@ -23,6 +23,8 @@ from isthmus.passes.places import PlaceWeights
 from isthmus.passes.prelu import FusePRelu
 from isthmus.passes.recover.activations import RecoverSwish
 from isthmus.passes.recover.attention import RecoverAttention
+from isthmus.passes.recover.directions import JoinDirections
+from isthmus.passes.recover.recurrent import RecoverRecurrent
 from isthmus.passes.recurrent import FuseRecurrent
 from isthmus.passes.texts import GatherTextByRow
 from isthmus.passes.widen import WidenTypes
@@ -71,6 +73,8 @@ def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> 
         simplify(trainable=True),
         ExpandFunctions(table),
         simplify(trainable=True),
+        RecoverRecurrent(doubles=True),
+        JoinDirections(),
         FuseGroupNorm(),
         ChannelsFirst(trainable=True),
         FuseLinear(),

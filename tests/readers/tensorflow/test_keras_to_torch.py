@@ -17,7 +17,7 @@ import torch
 from training_nets import NETS, built, trained
 
 import isthmus
-from isthmus.types import StoredWeight
+from isthmus.types import Options, StoredWeight
 from isthmus.verify.gradients import arranged
 
 pytestmark = [pytest.mark.torch, pytest.mark.tensorflow]
@@ -149,3 +149,18 @@ def test_blocks_of_the_source_are_called_as_keras_calls_them(tmp_path: Path) -> 
     classes = [line.split("(")[0].removeprefix("class ") for line in source.splitlines() if line.startswith("class ")]
     assert classes == ["EinsumDense", "EinsumDense2", "MultiHeadAttention", "Model"]
     assert "self.second = MultiHeadAttention()" in source
+
+
+def test_layers_of_float64_are_pytorchs_own() -> None:
+    """ONNX Runtime has none, PyTorch has."""
+    layers = importlib.import_module("keras").layers
+    x = layers.Input((None, 3), dtype="float64")
+    y = layers.Bidirectional(layers.LSTM(4, dtype="float64", return_sequences=True), dtype="float64", name="both")(x)
+    net = importlib.import_module("keras").Model(x, layers.GRU(2, dtype="float64", name="last")(y))
+    module = isthmus.convert(net, to="torch", options=Options(verify=False)).model
+    parts = dict(module.named_modules())
+    assert isinstance(parts["both"], torch.nn.LSTM)
+    assert isinstance(parts["last"], torch.nn.GRU)
+    given = np.random.default_rng(0).standard_normal((2, 5, 3))
+    with torch.no_grad():
+        np.testing.assert_allclose(module(torch.from_numpy(given)).numpy(), net(given).numpy(), rtol=1e-9, atol=1e-9)

@@ -90,14 +90,19 @@ class RecoverRecurrent(HubPass):
     their names. Where steps behind the end of a sequence keep its states and give zeros, ``sequence_lens`` tells the
     ends. Of a loop that does more, such as apply a second cell to what the first one gives, a cell that hangs on
     nothing else goes apart, and the loop runs over its output. What a mask skips stays in the loop.
+
+    ``doubles``: layers of float64 as well, which ONNX Runtime has not.
     """
+
+    def __init__(self, *, doubles: bool = False) -> None:
+        self._doubles = doubles
 
     def call(self, hub: Hub) -> PassResult:
         weights = CellWeights(Editor(hub.model))
         modified = False
         while True:
             reasons = Reasons()
-            if not _round(hub, weights, reasons):
+            if not _round(hub, weights, reasons, doubles=self._doubles):
                 break
             modified = True  # the length of one layer's output is that of the next one's input
             infer_shapes(hub.model)
@@ -106,7 +111,7 @@ class RecoverRecurrent(HubPass):
         return PassResult(hub, modified, tuple(reasons.found))
 
 
-def _round(hub: Hub, weights: CellWeights, reasons: Reasons) -> bool:
+def _round(hub: Hub, weights: CellWeights, reasons: Reasons, *, doubles: bool) -> bool:
     """Write every loop that can be told to be a layer; whether there was one."""
     entries = entries_of(hub.model)
     modified = False
@@ -117,6 +122,9 @@ def _round(hub: Hub, weights: CellWeights, reasons: Reasons) -> bool:
             without(weights.edit, node, rest)
             modified = True
             continue  # as another node
+        if not doubles and any(v is not None and v.dtype == ir.DataType.DOUBLE for v in node.inputs[2:]):
+            reasons.decline(node, "ONNX Runtime has no recurrent layers of float64")
+            continue
         match = _match(weights.edit, node, entries)
         if isinstance(match, str):
             reasons.decline(node, match)
@@ -199,8 +207,6 @@ def _layer(
         return "what the states of an empty sequence are depends on who runs it"
     if lengths is not None and not apart.is_all(node) and not is_row_wise(body):
         return "what it does behind the end of one sequence may reach another one"
-    if sequence.dtype == ir.DataType.DOUBLE:
-        return "ONNX Runtime has no recurrent layers of float64"
     if any(v.dtype != sequence.dtype for v in begun if v is not None):
         return "its states have another type than its input"
     if any(_spreads(v, sequence) for v in begun):
