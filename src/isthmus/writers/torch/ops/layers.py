@@ -15,6 +15,8 @@ table = Lowerings()
 
 @table.lower("Linear", domain=LAYER)
 def linear(x: Any, w: Weight, b: Weight = None, *, transposed: Any) -> Any:
+    if b is None:
+        return x @ w if transposed else F.linear(x, w)
     return F.linear(x, w.t() if transposed else w, b)
 
 
