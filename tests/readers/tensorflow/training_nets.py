@@ -20,6 +20,13 @@ def attention() -> keras.Model:
     return keras.Model(x, L.Dense(3)(L.LayerNormalization()(x + y)))
 
 
+def masked_attention() -> keras.Model:
+    """Of some queries the mask hides every key, and all of their outputs count."""
+    tokens = Input((6,), dtype="int32")
+    x = L.Embedding(9, 8, mask_zero=True)(tokens)
+    return keras.Model(tokens, L.Dense(3)(L.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True)))
+
+
 def transformer() -> keras.Model:
     tokens = Input((6,), dtype="int32")
     x = L.Embedding(20, 8)(tokens)
@@ -83,6 +90,7 @@ NETS: Mapping[str, Callable[[], keras.Model]] = {
         [Input((5, 4)), L.Bidirectional(L.LSTM(3, return_sequences=True)), L.Bidirectional(L.GRU(3)), L.Dense(2)]
     ),
     "attention": attention,
+    "masked attention": masked_attention,
     "transformer": transformer,
     "einsum": lambda: Sequential(
         [Input((5, 4)), L.EinsumDense("abc,cde->abde", output_shape=(5, 2, 3), bias_axes="de"), L.Flatten()]
