@@ -21,6 +21,7 @@ from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.moves import SimplifyMoves
 from isthmus.passes.pipelines import for_onnx, simplify
+from isthmus.passes.sums import DropEmptySums
 from isthmus.types import Signature
 
 
@@ -321,3 +322,20 @@ def test_onnx_is_left_as_it_is() -> None:
     hub = hub_of("net (float[n] x) => (float[n] y) { a = Identity (x) y = Exp (a) }")
     before = ir.to_proto(hub.model).SerializeToString(deterministic=True)
     assert ir.to_proto(for_onnx(hub).model).SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [("float[4, n]", "another"), ("float[n, 4]", "output"), ("float[0, 4]", "no elements")],
+)
+def test_sums_that_may_add_up_stay(shape: str, reason: str) -> None:
+    given = "float[0, 4]" if "0" in shape else "float[n, 4]"
+    end = "" if reason == "output" else "z = Identity (y)"
+    out = "y" if reason == "output" else "z"
+    text = f"""<ir_version: 10, opset_import: ["": 26]>
+    net ({given} x, int64[k] axes, int64[2] s) => ({shape} {out}) <float[a, b] total, {shape} y> {{
+        total = ReduceSum <keepdims = 0> (x, axes) y = Reshape (total, s) {end}
+    }}"""
+    result = DropEmptySums().call(hub_of(text))
+    assert not result.modified
+    assert [reason in declined.reason for declined in result.declined] == [True]

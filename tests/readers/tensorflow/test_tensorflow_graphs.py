@@ -134,3 +134,18 @@ def test_gradients_of_functions_are_refused() -> None:
 
     with pytest.raises(Unsupported, match="only training"):
         hub_of(differentiated, X)
+
+
+def test_a_gradient_that_the_model_computes_of_itself():
+    weight = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
+
+    def force(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            hidden = tf.nn.gelu(tf.matmul(x, weight) + 0.5)
+            energy = tf.matmul(tf.nn.elu(hidden) * tf.tanh(hidden), weight, transpose_b=True)
+        return -tape.gradient(energy, x)
+
+    x = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
+    hub = agree(force, x, free={0: [0]}, more=[[x[:1]]], rtol=1e-4, atol=1e-5)
+    assert "NonZero" not in [node.op_type for node in hub.graph]  # nothing is broadcast, so nothing is summed

@@ -18,6 +18,7 @@ from isthmus.hub.state import read as read_state
 from isthmus.passes.base import run
 from isthmus.passes.pipelines import simplify
 from isthmus.passes.recover.every import recoveries
+from isthmus.passes.sums import DropEmptySums
 from isthmus.readers.tensorflow.builder import Builder
 from isthmus.readers.tensorflow.channels import settle_channels
 from isthmus.readers.tensorflow.dtypes import data_type
@@ -85,7 +86,7 @@ def read_program(program: Program, *, guessed: bool = False) -> Hub:
     for node in hub.graph.all_nodes():
         provenance.stamp(node, cls=program.classes.get(provenance.where(node).module, ""))
     # Keras computes every shape at run time; what may train is left alone, whatever the target will be.
-    hub = run(hub, [simplify(trainable=True), *recoveries(), simplify(trainable=True)])
+    hub = run(hub, [simplify(trainable=True), DropEmptySums(), *recoveries(), simplify(trainable=True)])
     give_momenta(hub.model)
     _refuse_unknown_ranks(hub)
     return hub.with_(signature=signature_of(hub.model))  # a layer that is recovered tells its sizes
