@@ -10,10 +10,7 @@ import onnx_ir as ir
 from isthmus.hub.model import Hub
 from isthmus.passes.base import HubPass, PassResult
 from isthmus.passes.edit import attribute
-from isthmus.passes.recover.match import Found, made_by, operands, recovered, scalar
-
-_NEAR = 1e-6
-"""How far constants may be off in relation to 1: as single precision holds a third and a sixth."""
+from isthmus.passes.recover.match import Found, made_by, near, operands, recovered, scalar
 
 _DEFAULTS = (("alpha", 0.2), ("beta", 0.5))
 
@@ -131,7 +128,7 @@ def _hard_sigmoid(value: ir.Value) -> Iterator[Found]:
 def _line(cut: ir.Value | None, factor: float) -> Found | None:
     """The line that is cut off, where ``factor`` times what is left runs from 0 to 1."""
     inner, low, high = _bounds(cut)
-    if low != 0.0 or high is None or abs(high * factor - 1) > _NEAR:
+    if cut is None or low != 0.0 or high is None or not near(high * factor, 1.0, cut.dtype):
         return None
     line, beta = _shifted(inner)
     value, alpha = _scaled(line)
@@ -184,7 +181,8 @@ def _hard_swish(value: ir.Value) -> Iterator[Found]:
             found = _line(gate, factor)
         if found is None or found[0] is not x:
             continue
-        if abs(found[1]["alpha"] - 1 / 6) < _NEAR and abs(found[1]["beta"] - 0.5) < _NEAR:
+        alpha, beta = found[1]["alpha"], found[1]["beta"]
+        if near(alpha, 1 / 6, x.dtype) and near(beta, 0.5, x.dtype):
             yield x, {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +15,8 @@ from isthmus.passes.edit import replace as replace_value
 from isthmus.passes.kernels import table
 from isthmus.passes.recover.contraction import Contraction, Turned, contraction
 from isthmus.passes.recover.masks import Sight, sight
-from isthmus.passes.recover.match import made_by, remove_unused, scalar
+from isthmus.passes.recover.match import made_by, near, remove_unused, scalar
 from isthmus.passes.recover.scores import scores_of, unscaled
-
-_NEAR = 1e-6
-"""How far a scale may be off in relation to the one that goes without saying: as single precision holds it."""
 
 
 class RecoverAttention(HubPass):
@@ -196,7 +192,7 @@ def _write(edit: Editor, found: _Attention) -> None:
         query = edit.before(anchor, "Mul", [query, factor], shape=shape)
     attributes: dict[str, Any] = {}
     width = shape[-1]
-    if not isinstance(width, int) or not math.isclose(found.scale, width**-0.5, rel_tol=_NEAR):
+    if not isinstance(width, int) or not near(found.scale, width**-0.5, query.dtype):
         attributes["scale"] = found.scale
     if len(shape) == 3:
         attributes |= {"q_num_heads": 1, "kv_num_heads": 1}

@@ -51,9 +51,14 @@ def scalar(value: ir.Value | None) -> float | None:
 def is_near(value: ir.Value | None, wanted: float) -> bool:
     """Whether a constant is ``wanted``, as far as its own type can hold it."""
     found = scalar(value)
-    if found is None or value is None or value.dtype is None or not value.dtype.is_floating_point():
+    return found is not None and value is not None and near(found, wanted, value.dtype)
+
+
+def near(found: float, wanted: float, dtype: ir.DataType | None) -> bool:
+    """Whether a number that was written in ``dtype``, or made of such, is ``wanted``."""
+    if dtype is None or not dtype.is_floating_point():
         return found == wanted
-    return abs(found - wanted) <= _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.numpy()).eps) * abs(wanted)
+    return abs(found - wanted) <= _ROUNDINGS * float(ml_dtypes.finfo(dtype.numpy()).eps) * abs(wanted)
 
 
 def reciprocal_root(value: ir.Value | None) -> ir.Value | None:
