@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+
+_FREE = 80, 96
+"""The sizes of images where these are free: Inception takes none below 75."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,16 @@ class Net:
         """The Keras model, its statistics those of images that it was shown."""
         with _config("image_data_format", self.layout):
             model = self._made()
-            randomize(model, self.images(8, self.size or 64))
+            randomize(model, self.images(8, self.size or _FREE[0]))
             return model
 
-    def in_float64(self, model: Any) -> Any:
-        """The same model with the same weights, computing in float64."""
-        with _config("image_data_format", self.layout), _config("dtype_policy", "float64"):
-            wide = self._made()
+    def in_float64(self, model: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """The same model with the same weights, computing in float64, and channels last: TensorFlow has no other."""
+        with _config("image_data_format", "channels_last"), _config("dtype_policy", "float64"):
+            wide = replace(self, layout="channels_last")._made()
+        turns = self.layout == "channels_first"
         wide.set_weights(model.get_weights())
-        return wide
+        return lambda images: wide(images.transpose(0, 2, 3, 1) if turns else images, training=False).numpy()
 
     def _made(self) -> Any:
         import keras
@@ -58,8 +62,8 @@ class Net:
 
     def feeds(self) -> Iterator[np.ndarray]:
         """Two batch sizes; two sizes of images, where these are free."""
-        yield self.images(1, self.size or 64)
-        yield self.images(3, self.size or 96)
+        yield self.images(1, self.size or _FREE[0])
+        yield self.images(3, self.size or _FREE[1])
 
 
 def randomize(model: Any, images: Any) -> None:
