@@ -195,7 +195,7 @@ STEPS = {
 
 
 @pytest.mark.onnxruntime
-@hypothesis.settings(max_examples=60, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=60, derandomize=True)
 @hypothesis.given(
     st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 3)), min_size=1, max_size=9), st.booleans()
 )

@@ -46,7 +46,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(named=st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=3))
 def test_what_is_saved_is_what_is_loaded(named: dict[str, codec.Value], tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("codec") / "values.npz"

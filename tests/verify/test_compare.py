@@ -37,7 +37,7 @@ floats = npst.arrays(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(array=floats)
 def test_anything_equals_itself_exactly(array: np.ndarray) -> None:
     found = measured((array, array.copy()))
@@ -45,7 +45,7 @@ def test_anything_equals_itself_exactly(array: np.ndarray) -> None:
     assert found.max_abs == found.max_rel == found.mean_abs == found.nonfinite == found.argmax_flips == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(array=floats.filter(lambda a: a.size > 0), data=st.data())
 def test_a_gross_error_anywhere_is_never_passed(array: np.ndarray, data: st.DataObject) -> None:
     place = tuple(data.draw(st.integers(0, n - 1)) for n in array.shape)

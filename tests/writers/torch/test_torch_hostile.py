@@ -75,7 +75,7 @@ def models(draw: st.DrawFn) -> tuple[ir.Model, State, int]:
     return chain(weights, others, scopes, classes), State(modules=modules), len(weights)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(models())
 def test_whatever_a_model_is_called_its_source_is_valid_and_the_same(case: tuple[ir.Model, State, int]) -> None:
     model, state, count = case
