@@ -201,12 +201,17 @@ def test_a_target_that_cannot_be_written(linear, tmp_path, capsys) -> None:
     assert not left_over(tmp_path, "linear.onnx", "file")
 
 
+def _heeds_interrupts() -> None:
+    """A shell's background jobs, of which this test may be one, hand down that they ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.onnxruntime
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_everything_as_it_was(polite, linear, tmp_path) -> None:
     (tmp_path / "out.onnx").write_text("precious")
     command = [sys.executable, "-m", "isthmus", "convert", str(linear), str(tmp_path / "out.onnx"), "--overwrite"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, preexec_fn=_heeds_interrupts) as process:
         while not list(tmp_path.glob(".out.onnx.*")) and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(polite)
