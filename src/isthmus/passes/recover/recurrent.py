@@ -15,7 +15,7 @@ from isthmus.hub.model import ONNX, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.dims import Entry, entries_of
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
-from isthmus.passes.recover.apart import Apart, apart_of, is_row_wise, unread, without
+from isthmus.passes.recover.apart import Apart, apart_of, unread, without
 from isthmus.passes.recover.cell_weights import CellWeights
 from isthmus.passes.recover.cells import Activation, Cell, Step, cell_of
 from isthmus.passes.recover.lengths import (
@@ -28,6 +28,7 @@ from isthmus.passes.recover.lengths import (
 )
 from isthmus.passes.recover.match import is_zero, made_by, plain, reversal_of
 from isthmus.passes.recover.projected import within
+from isthmus.passes.recover.row_wise import is_row_wise
 
 _USUAL: Mapping[str, Sequence[str]] = MappingProxyType(
     {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
