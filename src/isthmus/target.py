@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,25 +38,18 @@ class Staging:
         names get that suffix and the target is left as it was.
         """
         suffix = UNVERIFIED if unverified else ""
-        displaced: list[tuple[Path, Path]] = []
-        placed: list[Path] = []
         attic = Path(tempfile.mkdtemp(prefix="old-", dir=self.folder))
         # The target itself comes last: whoever looks meanwhile finds the old model or the new one, complete.
         staged = sorted((p for p in self.folder.iterdir() if p != attic), key=lambda p: p == self.path)
-        try:
+        with ExitStack() as undo:
             for item in staged:
                 final = self.target.parent / (item.name + suffix)
                 if final.exists() or final.is_symlink():
                     final.replace(attic / item.name)
-                    displaced.append((attic / item.name, final))
+                    undo.callback((attic / item.name).replace, final)
                 item.replace(final)
-                placed.append(final)
-        except BaseException:
-            for final in placed:
-                _remove(final)
-            for kept, final in displaced:
-                kept.replace(final)
-            raise
+                undo.callback(_remove, final)
+            undo.pop_all()
         return self.target.parent / (self.target.name + suffix)
 
 

@@ -63,14 +63,13 @@ class ProcessRunner:
         )
         for thread in self._threads:
             thread.start()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
             # A factory is looked for where `python -m` would: in the working directory first.
             path = [str(Path.cwd()), *(entry for entry in sys.path if isinstance(entry, str))]
             request = {"do": "load", "kind": kind, "source": source, "options": options, "path": path}
             answer = self._ask(request, "loading the model")
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         self.signature: Signature = protocol.signature_from(answer["signature"])
         self.variants: tuple[str, ...] = tuple(answer["variants"])
         self.trains: bool = answer["trains"]
