@@ -93,9 +93,7 @@ def _quantile(op, p):
 
 @read("Lgamma")
 def lgamma(op, x):
-    wide = op.Cast(x, to=DOUBLE)
-    mirrored = op.Less(wide, 0.5)
-    z = op.Where(mirrored, op.Neg(wide), op.Sub(wide, 1.0))
+    wide, mirrored, z = _reflected(op, x)
     total, _ = _series(op, z)
     moved = op.Add(z, _LANCZOS + 0.5)
     found = op.Add(op.Mul(op.Sub(op.Log(moved), 1.0), op.Add(z, 0.5)), op.Log(total))
@@ -110,9 +108,7 @@ def lgamma(op, x):
 
 @read("Digamma")
 def digamma(op, x):
-    wide = op.Cast(x, to=DOUBLE)
-    mirrored = op.Less(wide, 0.5)
-    z = op.Where(mirrored, op.Neg(wide), op.Sub(wide, 1.0))
+    wide, mirrored, z = _reflected(op, x)
     total, slope = _series(op, z)
     moved = op.Add(z, _LANCZOS + 0.5)
     found = op.Sub(op.Add(op.Log(moved), op.Div(slope, total)), op.Div(_LANCZOS, moved))
@@ -120,6 +116,13 @@ def digamma(op, x):
     found = op.Where(mirrored, op.Sub(found, op.Div(op.Mul(op.Cos(share), math.pi), op.Sin(share))), found)
     pole = op.And(op.LessOrEqual(wide, 0.0), op.Equal(wide, op.Floor(wide)))
     return op.Cast(op.Where(pole, math.nan, found), to=x.dtype)
+
+
+def _reflected(op, x):
+    """x in float64, whether it lies below 1/2, and the z at least -1/2 for which gamma(z + 1) tells gamma(x)."""
+    wide = op.Cast(x, to=DOUBLE)
+    mirrored = op.Less(wide, 0.5)
+    return wide, mirrored, op.Where(mirrored, op.Neg(wide), op.Sub(wide, 1.0))
 
 
 def _series(op, z):
