@@ -17,8 +17,6 @@ from isthmus.errors import UsageError
 UNVERIFIED = ".unverified"
 """Added to the names of a result that disagrees with its source."""
 
-_BLOCK = 1 << 20
-
 
 @dataclass(frozen=True)
 class Staging:
@@ -100,11 +98,8 @@ def fingerprints(path: Path) -> Mapping[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:

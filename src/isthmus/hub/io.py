@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,12 +288,6 @@ def _take_map_types(graph: onnx.GraphProto) -> dict[str, bytes]:
             taken[info.name] = info.type.SerializeToString(deterministic=True)
             info.ClearField("type")
     return taken
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def relocate(path: Path, suffix: str) -> None:
