@@ -51,18 +51,5 @@ def steps() -> Iterator[tuple[onnx.defs.OpSchema, onnx.defs.OpSchema]]:
 
 
 @functools.cache
-def newest_version(domain: str) -> int:
-    """The newest opset of a domain that the installed onnx knows; 1 for a domain it does not know."""
-    if domain == ONNX:
-        return int(onnx.defs.onnx_opset_version())
-    return max((s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.domain == domain), default=1)
-
-
-def required_attributes(schema: onnx.defs.OpSchema) -> frozenset[str]:
-    """The names of the attributes that a node must carry."""
-    return frozenset(name for name, attribute in schema.attributes.items() if attribute.required)
-
-
-@functools.cache
 def _default_domain() -> tuple[onnx.defs.OpSchema, ...]:
     return tuple(s for s in onnx.defs.get_all_schemas_with_history() if s.domain == ONNX)

@@ -135,11 +135,6 @@ class Build:
             node.graph.remove(node, safe=True)
         self._made.clear()
 
-    def swap_last(self, value: ir.Value) -> ir.Value:
-        """The last two axes exchanged."""
-        axes = self.rank(value)
-        return self.op("Transpose", value, perm=[*range(axes - 2), axes - 1, axes - 2])
-
 
 Decompose = Callable[[Build], "list[ir.Value | None]"]
 """The node's outputs, in order; None for one that nobody uses. Raises Left."""

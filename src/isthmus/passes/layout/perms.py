@@ -50,11 +50,6 @@ def inverse(perm: Sequence[int]) -> Perm:
     return tuple(sorted(range(len(perm)), key=perm.__getitem__))
 
 
-def compose(first: Sequence[int], then: Sequence[int]) -> Perm:
-    """One permutation for a Transpose by ``first`` followed by one by ``then``."""
-    return tuple(first[axis] for axis in then)
-
-
 def is_identity(perm: Sequence[int]) -> bool:
     return list(perm) == list(range(len(perm)))
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import onnx_ir as ir
 
 SOURCE = 0
 """The choice that is made already: as the source has it."""
@@ -37,11 +34,3 @@ class Problem:
         rest = tuple(dict.fromkeys(u for u in users if u != maker))
         if rest and {maker, *rest} != {SOURCE, LAST}:
             self.links.append(Link(maker, rest, cost))
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Which choice each permutable operand follows; what is in neither mapping stays as the source has it."""
-
-    inputs: Mapping[tuple[ir.Node, int], int]
-    outputs: Mapping[ir.Value, int]

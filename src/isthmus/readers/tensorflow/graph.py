@@ -6,7 +6,6 @@ all blockers are raised together at the end.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -344,10 +343,3 @@ def _type(tensor: tf.Tensor, result: Bound) -> None:
         result.shape = ir.Shape(tensor.shape.as_list())
     elif result.shape is None:
         tell_shape(result)
-
-
-def size_of(shape: Sequence[int | None] | None) -> int | None:
-    """The number of elements, or None where that is not known."""
-    if shape is None or any(dim is None for dim in shape):
-        return None
-    return math.prod(dim for dim in shape if dim is not None)
