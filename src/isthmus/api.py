@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,14 @@ def run_verification(
         feeds = judging.common_feeds(
             (first, second), (one, other), hub, inputs=inputs, shapes=shapes, options=options
         )
-        verdict = judge(one, other, feeds, options=options, tolerance=judging.tolerance(hub, options))
+        verdict = judge(
+            one,
+            other,
+            feeds,
+            options=options,
+            tolerance=judging.tolerance(hub, options),
+            floor=judging.common_floor((first, second), hub, options),
+        )
         return dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
 
 
@@ -250,7 +258,10 @@ def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, dynamic_shapes: 
         stack.callback(candidate.close)
         feeds = judging.feeds(origin, hub, inputs, options)
         tolerance = judging.tolerance(hub, options)
-        return judge(reference, candidate, feeds, options=options, tolerance=tolerance, converted=True)
+        # The writer has worked on the hub, so that a measurement reads the source again.
+        again = partial(roads.read, origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
+        floor = judging.floor(again, options)
+        return judge(reference, candidate, feeds, options=options, tolerance=tolerance, floor=floor, converted=True)
 
 
 def _report(

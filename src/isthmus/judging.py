@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from isthmus.shapes import Shapes
 from isthmus.source import Factory, Source
 from isthmus.types import Options, Signature, TensorSpec
 from isthmus.verify.feeds import Feeds, load_inputs, named_specs
+from isthmus.verify.floor import Floor
 from isthmus.verify.ranges import integer_ranges
 from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import Runner, plain_signature
@@ -105,6 +108,23 @@ def tolerance(hub: Hub | None, options: Options) -> Tolerance:
         return ScaledTolerance.from_options(options)
     made = {value.dtype for node in hub.graph.all_nodes() for value in node.outputs}
     return ScaledTolerance.from_options(options, coarsest(dtype_name(dtype) for dtype in made if dtype is not None))
+
+
+def floor(read: Callable[[], Hub], options: Options) -> Floor | None:
+    """What measures how far rounding takes a graph, where PyTorch is there and the user set no bounds himself."""
+    if options.atol is not None or options.rtol is not None or importlib.util.find_spec("torch") is None:
+        return None
+    return Floor(read)
+
+
+def common_floor(sources: Sequence[Source], hub: Hub | None, options: Options) -> Floor | None:
+    """The same for two models that know nothing of each other: of ``hub``, or of the first SavedModel among them."""
+    if hub is not None:
+        return floor(lambda: hub, options)
+    saved = next((source for source in sources if source.kind == "tensorflow"), None)
+    if saved is None:
+        return None
+    return floor(partial(roads.read, saved, inputs=None, dynamic_shapes=None, options=options), options)
 
 
 def readable(sources: Sequence[Source], options: Options) -> Hub | None:

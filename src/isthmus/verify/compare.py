@@ -123,14 +123,15 @@ class Measure:
 
     def _add_numbers(self, reference: Array, candidate: Array, bounds: Bounds) -> None:
         inexact = is_floating(reference.dtype)
-        if (bounds.atol, bounds.rtol) >= (self.bounds.atol, self.bounds.rtol):
-            self.bounds = bounds
         if np.array_equal(reference, candidate):  # the common case, and much the cheapest
+            self._loosen(bounds)
             self.finite += int(np.count_nonzero(np.isfinite(reference))) if inexact else reference.size
             return
-        found = _Sums()
-        for left, right in _chunks(reference, candidate):
-            found.add(left, right, bounds)
+        found = _Sums.of(reference, candidate, bounds)
+        if found.excess > 1.0 and not found.nonfinite and (wider := bounds.measured()) is not None:
+            bounds = wider
+            found = _Sums.of(reference, candidate, bounds)
+        self._loosen(bounds)
         flips = _argmax_flips(reference, candidate, bounds) if inexact else 0
         cosine = found.cosine()
         self.max_abs = max(self.max_abs, found.max_abs)
@@ -141,6 +142,10 @@ class Measure:
         self.nonfinite += found.nonfinite
         self.finite += found.finite
         self._worsen(_grade(found, cosine, inexact=inexact))
+
+    def _loosen(self, bounds: Bounds) -> None:
+        if (bounds.atol, bounds.rtol) >= (self.bounds.atol, self.bounds.rtol):
+            self.bounds = bounds
 
     def _worsen(self, grade: Grade) -> None:
         self.grade = max(self.grade, grade, key=_ORDER.index)
@@ -160,6 +165,13 @@ class _Sums:
     dot: float = 0.0
     left: float = 0.0
     right: float = 0.0
+
+    @classmethod
+    def of(cls, reference: Array, candidate: Array, bounds: Bounds) -> _Sums:
+        found = cls()
+        for left, right in _chunks(reference, candidate):
+            found.add(left, right, bounds)
+        return found
 
     def add(self, left: Array, right: Array, bounds: Bounds) -> None:
         both = np.isfinite(left) & np.isfinite(right)

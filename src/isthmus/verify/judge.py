@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from isthmus.errors import RunnerFailed
 from isthmus.types import Note, Options, Sample, Verdict
@@ -15,6 +16,9 @@ from isthmus.verify.runners.codec import Value
 from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner, SizesRefused
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance
 
+if TYPE_CHECKING:
+    from isthmus.verify.floor import Floor
+
 Outputs = Mapping[str, Value]
 
 
@@ -25,6 +29,7 @@ def judge(
     *,
     options: Options | None = None,
     tolerance: Tolerance | None = None,
+    floor: Floor | None = None,
     notes: Sequence[Note] = (),
     converted: bool = False,
 ) -> Verdict:
@@ -34,6 +39,7 @@ def judge(
     it does not take them, others are tried, and the verdict says so; where the reference can
     compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
     which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread. With
+    ``floor`` is asked, where ``tolerance`` is exceeded, how much of an output rounding leaves undecided. With
     ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train;
     ``converted`` says that the candidate was made of the reference, which tells whose weights its own come from.
 
@@ -41,7 +47,7 @@ def judge(
     """
     options = options or Options()
     tolerance = tolerance or ScaledTolerance.from_options(options)
-    session = _Session(reference, candidate, options, tolerance, converted)
+    session = _Session(reference, candidate, options, tolerance, floor, converted)
     level = 0
     for index in range(max(1, feeds.samples)):  # even one that is asked for none
         level = session.take(feeds.attempts(index, level), level)
@@ -56,6 +62,7 @@ class _Session:
     candidate: Runner
     options: Options
     tolerance: Tolerance
+    floor: Floor | None = None
     converted: bool = False
     samples: list[Sample] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -94,8 +101,9 @@ class _Session:
             where = _sizes_text(feed) or f"sample {feed.index}"
             self._condemn(outputs, f"the result fails on {where}: {_shortened(made.message)}")
             return feed.level
+        tolerance = self.tolerance if self.floor is None else self.floor.on(feed.values, self.tolerance)
         for variant, expected in outputs.items():
-            self._compare(self.measures.setdefault(variant, {}), expected, made)
+            self._compare(self.measures.setdefault(variant, {}), expected, made, tolerance)
         if self.options.trainable and self.reference.trains and self.candidate.trains:
             self._compare_gradients(feed, relaid(feed.values, self.options.input_layouts), outputs[DEFAULT])
         return feed.level
@@ -106,6 +114,7 @@ class _Session:
         self._note_single_sizes()
         self._note_empty_proofs(self.measures[best].values())
         self._note_gradients()
+        self._note_floor()
         label = self.reference.name if best == DEFAULT else f"{self.reference.name} ({best})"
         gradients = self.gradients.results() if self.gradients is not None else ()
         told = (*notes, *self.notes)
@@ -164,7 +173,7 @@ class _Session:
         """Run the reference again: what it does not repeat cannot be held against the candidate value by value."""
         again = self.reference.run(feed.values, DEFAULT)
         measures: dict[str, Measure] = {}
-        self._compare(measures, outputs[DEFAULT], again)
+        self._compare(measures, outputs[DEFAULT], again, self.tolerance)
         self.random = frozenset(name for name, measure in measures.items() if not measure.result().agrees)
         if self.random:
             names = ", ".join(sorted(self.random))
@@ -174,9 +183,9 @@ class _Session:
     def _compare_variants(self, outputs: Mapping[str, Outputs]) -> None:
         for variant, values in outputs.items():
             if variant != DEFAULT:
-                self._compare(self.between.setdefault(variant, {}), outputs[DEFAULT], values)
+                self._compare(self.between.setdefault(variant, {}), outputs[DEFAULT], values, self.tolerance)
 
-    def _compare(self, measures: dict[str, Measure], expected: Outputs, made: Outputs) -> None:
+    def _compare(self, measures: dict[str, Measure], expected: Outputs, made: Outputs, tolerance: Tolerance) -> None:
         for name, value in expected.items():
             measure = measures.setdefault(name, Measure(name))
             if name not in made:
@@ -186,7 +195,7 @@ class _Session:
                     measure.condemn("random in the reference, and the result's mean or spread is another")
                 measure.soften("random in the reference: compared by mean and spread")
             else:
-                measure.add(value, made[name], self.tolerance)
+                measure.add(value, made[name], tolerance)
         for name in made:
             if name not in expected:
                 measures.setdefault(name, Measure(name)).condemn("the reference has no such output")
@@ -227,6 +236,14 @@ class _Session:
             self.notes += self.gradients.notes()
             if not self.gradients.measures:
                 self.notes.append(Note("gradients", f"{self.reference.name} has no parameter that is trained"))
+
+    def _note_floor(self) -> None:
+        """Bounds that were measured: how much of an output rounding alone leaves undecided."""
+        if self.floor is None or not self.floor.found:
+            return
+        shares = ", ".join(f"{share:.1e} of {name!r}" for name, share in self.floor.found.items())
+        text = f"rounding alone leaves {shares} undecided in this graph (against float64), which widened the bounds"
+        self.notes.append(Note("floor", text, "--atol and --rtol set bounds of your own"))
 
     def _condemn(self, outputs: Mapping[str, Outputs], detail: str) -> None:
         for variant, expected in outputs.items():

@@ -1,9 +1,9 @@
-"""How far apart two right answers may lie. The seam at which a measured noise floor can take a formula's place."""
+"""How far apart two right answers may lie: by a formula, which a measured noise floor may widen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import ml_dtypes
@@ -32,10 +32,14 @@ _GAP = 1e3
 
 @dataclass(frozen=True)
 class Bounds:
-    """Two entries agree where ``|a - b| <= atol + rtol * |reference|``."""
+    """Two entries agree where ``|a - b| <= atol + rtol * |reference|``.
+
+    ``measured`` is asked where that is not so: it gives the bounds that rounding was seen to need, or None.
+    """
 
     atol: float
     rtol: float
+    measured: Callable[[], Bounds | None] = field(default=lambda: None, repr=False, compare=False)
 
 
 class Tolerance(Protocol):
