@@ -76,6 +76,20 @@ def test_sizes_that_a_candidate_declares_not_to_take_are_told_and_others_judged(
     ]
 
 
+def test_a_sample_that_a_candidate_declines_at_every_size_is_left_out_and_told() -> None:
+    taken: list[dict] = []
+
+    def once(feeds: dict) -> Mapping:
+        if taken:
+            raise SizesRefused("Guard failed: x.size()[0] == 2")
+        taken.append(feeds)
+        return double(feeds)
+
+    verdict = judged(double, once)
+    assert verdict and [dict(sample.sizes) for sample in verdict.samples] == [{"n": 2, "m": 5}]
+    assert "and the result declares that it does not: Guard failed: x.size()[0] == 2" in verdict.notes[0].text
+
+
 def test_a_candidate_that_takes_no_sizes_at_all_disagrees() -> None:
     def closed(feeds: dict) -> Mapping:
         raise SizesRefused("Guard failed: x.size()[1] >= 1000000")

@@ -89,6 +89,9 @@ class _Session:
             self._note_declined(feed, made)
             feed, outputs = other
             made = self._made(feed)
+        if isinstance(made, SizesRefused) and self.samples:
+            self._note_declined(feed, made)
+            return feed.level
         self.samples.append(Sample(feed.index, feed.origin, feed.sizes))
         if len(self.samples) == 1:
             self._look_for_chance(feed, outputs)

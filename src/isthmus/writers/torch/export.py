@@ -82,10 +82,12 @@ def write_program(hub: Hub, path: Path | None, *, options: Options | None = None
 def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
     """The program, and what is not as one would expect of it. Raises errors.Unsupported.
 
-    One that was made for the example's sizes alone is taken where there is no other.
+    One that bars a batch of one is taken where there is no other, and one that was made for the example's sizes alone
+    where there is none of these.
     """
     failures: list[Exception] = []
     narrow: tuple[ExportedProgram, str] | None = None
+    barred: tuple[ExportedProgram, list[Note]] | None = None
     examples = Examples.of(recorded.hub)
     dims = examples.dims
     plain = as_plain(recorded.module, state_of(recorded.hub.extras).modules.get("", ""))
@@ -113,7 +115,12 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
             continue
         program.example_inputs = (_least(examples, guard) or given, {})
         as_asked = attempt.named and not examples.fixed.keys() & dims
-        return program, [] if as_asked else [_loosened(examples, program, guard)]
+        made = program, [] if as_asked else [_loosened(examples, program, guard)]
+        if not _bars_one(examples, guard):
+            return made
+        barred = barred or made
+    if barred is not None:
+        return barred
     if narrow is not None:
         text = f"torch.export takes only sizes of which {narrow[1]}"
         return narrow[0], [Note("dynamic shapes", text, "the module in memory and its .py take every size")]
@@ -180,9 +187,20 @@ def _loosened(examples: Examples, program: ExportedProgram, guard: _Guard) -> No
 
 def _least_limit(examples: Examples, guard: _Guard) -> str | None:
     """What keeps a program from the least sizes that the source's inputs may have, one dimension at a time."""
-    sizes = examples.sizes(examples.affordable(_WIDER[0]))
-    limits = (guard({**sizes, name: examples.least(name)}) for name in examples.names)
+    limits = (_limit(examples, guard, name) for name in examples.names)
     return next((told for told in limits if told is not None), None)
+
+
+def _bars_one(examples: Examples, guard: _Guard) -> bool:
+    """Whether the first axis of an input may not have the least size that the source's may: a batch of one."""
+    first = {name_of(value.shape[0]) for value in examples.inputs if value.shape}
+    return any(_limit(examples, guard, name) is not None for name in first if name is not None)
+
+
+def _limit(examples: Examples, guard: _Guard, name: str) -> str | None:
+    """What keeps a program from the least size of one dimension, where the others have room."""
+    sizes = examples.sizes(examples.affordable(_WIDER[0]))
+    return guard({**sizes, name: examples.least(name)})
 
 
 _FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.UserError)
