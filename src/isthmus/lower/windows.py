@@ -82,8 +82,12 @@ def same_padding(size: Size, extent: int, stride: int, *, upper: bool, larger: C
     """The padding of one axis with which there are size / stride windows, rounded up.
 
     Where it is odd, ``upper`` puts the rest at the end."""
-    # of stride 1, the sizes cancel: nothing unknown is left
-    total = extent - 1 if stride == 1 else larger(((size + stride - 1) // stride - 1) * stride + extent - size, 0)
+    if stride == 1:  # the sizes cancel: nothing unknown is left
+        total: Size = extent - 1
+    else:
+        total = (size + stride - 1) // stride * stride - size + (extent - stride)
+        if not (isinstance(extent, int) and extent >= stride):  # else it is not negative, and what is symbolic short
+            total = larger(total, 0)
     less = total // 2
     return (less, total - less) if upper else (total - less, less)
 
