@@ -43,6 +43,8 @@ class Floor:
         self._read = read
         self.found: dict[str, float] = {}
         """The largest share of an output's magnitude that was seen to be undecided, by output."""
+        self.lost: dict[str, float] = {}
+        """The same of outputs of which so much is undecided that nothing can be proved."""
 
     def on(self, values: Mapping[str, Value], formula: Tolerance) -> Tolerance:
         """``formula``, and on these inputs what is measured, where that is more."""
@@ -89,11 +91,13 @@ class _Measured:
         return replace(bounds, measured=lambda: self._measured(output, reference, bounds))
 
     def _measured(self, output: str, reference: Array, bounds: Bounds) -> Bounds | None:
-        share = _MARGIN * self._shares.get(output, 0.0)
-        if not bounds.rtol < share <= _MOST:
+        undecided = self._shares.get(output, 0.0)
+        share = _MARGIN * undecided
+        if share <= bounds.rtol:
             return None
-        self.floor.found[output] = max(share / _MARGIN, self.floor.found.get(output, 0.0))
-        return Bounds(share * magnitude(reference), share)
+        told = self.floor.found if share <= _MOST else self.floor.lost
+        told[output] = max(undecided, told.get(output, 0.0))
+        return Bounds(share * magnitude(reference), share) if share <= _MOST else None
 
     @cached_property
     def _shares(self) -> Mapping[str, float]:

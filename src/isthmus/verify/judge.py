@@ -241,12 +241,16 @@ class _Session:
                 self.notes.append(Note("gradients", f"{self.reference.name} has no parameter that is trained"))
 
     def _note_floor(self) -> None:
-        """Bounds that were measured: how much of an output rounding alone leaves undecided."""
-        if self.floor is None or not self.floor.found:
+        """How much of an output rounding alone leaves undecided, where that was measured."""
+        if self.floor is None:
             return
-        shares = ", ".join(f"{share:.1e} of {name!r}" for name, share in self.floor.found.items())
-        text = f"rounding alone leaves {shares} undecided in this graph (against float64), which widened the bounds"
-        self.notes.append(Note("floor", text, "--atol and --rtol set bounds of your own"))
+        measured = "rounding alone leaves {} undecided in this graph (against float64)"
+        if self.floor.found:
+            text = f"{measured.format(_shares(self.floor.found))}, which widened the bounds"
+            self.notes.append(Note("floor", text, "--atol and --rtol set bounds of your own"))
+        if self.floor.lost:
+            text = f"{measured.format(_shares(self.floor.lost))}: right or wrong, it cannot be told on these inputs"
+            self.notes.append(Note("floor", text, "pass inputs that the model was made for with --inputs"))
 
     def _condemn(self, outputs: Mapping[str, Outputs], detail: str) -> None:
         for variant, expected in outputs.items():
@@ -295,6 +299,10 @@ class _Session:
 
 def _agrees(found: Mapping[str, Measure]) -> bool:
     return all(measure.result().agrees for measure in found.values())
+
+
+def _shares(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{share:.1e} of {name!r}" for name, share in found.items())
 
 
 def _sizes_text(feed: Feed) -> str:
