@@ -71,8 +71,9 @@ class ScaledTolerance:
         names = [dtype_name(reference.dtype), *([self.compute_dtype] if self.compute_dtype else [])]
         share = max(noise_share(name) for name in names)
         if atol is None:
-            # What is left where everything cancelled is noise of one step at 1, however small the output.
-            atol = max(share * magnitude(reference), epsilon(reference.dtype))
+            # What is left where everything cancelled is noise of a step at 1 on either side, however small the
+            # output: ONNX Runtime's Sigmoid alone is 1.1 such steps from the true one.
+            atol = max(share * magnitude(reference), 2 * epsilon(reference.dtype))
         return Bounds(atol, share if rtol is None else rtol)
 
 
