@@ -126,6 +126,21 @@ def test_an_input_that_the_result_dropped_is_noted() -> None:
     assert [note.text for note in verdict.notes] == ["the result takes no input unused"]
 
 
+@pytest.mark.parametrize("height", [32, 48, 64])
+def test_a_reader_of_lines_is_fed_lines_of_its_height(height: int) -> None:
+    image = Signature((TensorSpec("x", "float32", ("n", 1, "h", "w")),), PLAIN.outputs)
+
+    def reader(feeds: dict) -> Mapping:
+        if feeds["x"].shape[2] != height:
+            raise ValueError("another height")
+        return double(feeds)
+
+    verdict = judged(reader, reader, image)
+    assert verdict
+    assert {sample.sizes["h"] for sample in verdict.samples} == {height}
+    assert len({sample.sizes["w"] for sample in verdict.samples}) == 3
+
+
 def test_sizes_that_the_reference_refuses_are_replaced_and_noted() -> None:
     def strided(feeds: dict) -> Mapping:
         x = feeds["x"]

@@ -64,8 +64,14 @@ class Feeds:
         known = free_sizes(self.signature, self.user) if self.user is not None else {}
         sweep = Sweep(self.signature, self.sizes, known)
         rounds = 2 if any(self._is_unproved(spec) for spec in self.signature.inputs) else 1
+        tried: list[tuple[int, Mapping[str, int]]] = []
         for step in range(rounds * sweep.levels):
-            yield self._made(index, (level + step) % (rounds * sweep.levels), sweep)
+            attempt = (level + step) % (rounds * sweep.levels)
+            careful, size_level = divmod(attempt, sweep.levels)
+            choice = careful, sweep.sizes(index, size_level)
+            if choice not in tried:
+                tried.append(choice)
+                yield self._made(index, attempt, sweep)
 
     def _made(self, index: int, level: int, sweep: Sweep) -> Feed:
         careful, size_level = divmod(level, sweep.levels)

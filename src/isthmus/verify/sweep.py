@@ -112,10 +112,26 @@ def _small(role: Role, place: int, sample: int, count: int) -> int:
     return 5 + place + (count + 1) * (sample % 8)
 
 
+def _one_height(role: Role, place: int, sample: int, count: int) -> int:
+    """Images of the first sample's height: what reads lines of text may take no other."""
+    return _small(role, place, 0 if role == "image" and place == 0 else sample, count)
+
+
 def _large(role: Role, place: int, sample: int, count: int) -> int:
     if role == "batch":
         return _small(role, place, sample, count)
     return 32 * (7 + place + sample % 8) if role == "image" else 16 * (1 + place + (count + 1) * (sample % 4))
+
+
+def _line(height: int) -> Policy:
+    """Images of a line of text: of one height, and wider than high."""
+
+    def policy(role: Role, place: int, sample: int, count: int) -> int:
+        if role == "image":
+            return height if place == 0 else 32 * (4 + place + sample % 8)
+        return _small(role, place, sample, count)
+
+    return policy
 
 
 def _tiny(role: Role, place: int, sample: int, count: int) -> int:
@@ -143,7 +159,19 @@ def _single(role: Role, place: int, sample: int, count: int) -> int:
     return 1 if role == "batch" else _large(role, place, sample, count)
 
 
-_POLICIES: tuple[Policy, ...] = (_small, _large, _single, _equal, _tiny, _square, _long, _all_equal)
+_POLICIES: tuple[Policy, ...] = (
+    _small,
+    _one_height,
+    _large,
+    _single,
+    _line(32),
+    _line(48),
+    _equal,
+    _tiny,
+    _square,
+    _long,
+    _all_equal,
+)
 
 
 def _near(size: int, sample: int, level: int) -> int:
