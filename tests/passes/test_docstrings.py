@@ -60,7 +60,8 @@ def anatomy(model: ir.Model) -> list[tuple[object, ...]]:
     for value in model.graph.initializers.values():
         assert value.const_value is not None
         array = value.const_value.numpy()
-        numbers[value] = (str(array.dtype), array.shape, tuple(np.round(array.reshape(-1), 5).tolist()))
+        flat = array.reshape(-1) if array.dtype.kind == "b" else np.round(array.reshape(-1), 5)
+        numbers[value] = (str(array.dtype), array.shape, tuple(flat.tolist()))
     rows: list[tuple[object, ...]] = []
     for count, node in enumerate(model.graph):
         attributes = sorted((a.name, str(a.value)) for a in node.attributes.values())

@@ -141,6 +141,22 @@ def test_a_reader_of_lines_is_fed_lines_of_its_height(height: int) -> None:
     assert len({sample.sizes["w"] for sample in verdict.samples}) == 3
 
 
+def test_a_detector_of_speech_is_fed_pieces_of_its_length_and_small_batches() -> None:
+    """As Silero's: a piece of 512 samples, and a state that has the batch on its second axis."""
+    pieces = TensorSpec("x", "float32", ("batch", "samples"))
+    state = TensorSpec("state", "float32", (2, "batch", 4))
+
+    def detector(feeds: dict) -> Mapping:
+        if not 192 <= feeds["x"].shape[1] < 704:
+            raise ValueError("not a piece")
+        return double(feeds)
+
+    verdict = judged(detector, detector, Signature((pieces, state), PLAIN.outputs))
+    assert verdict
+    sizes = [(sample.sizes["batch"], sample.sizes["samples"]) for sample in verdict.samples]
+    assert sizes == [(2, 512), (3, 576), (1, 640)]
+
+
 def test_sizes_that_the_reference_refuses_are_replaced_and_noted() -> None:
     def strided(feeds: dict) -> Mapping:
         x = feeds["x"]

@@ -6,6 +6,7 @@ from isthmus.hub.model import HUB_OPSET, Hub
 from isthmus.lower.contract import LoweringTable
 from isthmus.passes.base import HubPass, Repeat, run
 from isthmus.passes.batchnorm import FoldBatchNorm
+from isthmus.passes.branches import DecideBranches
 from isthmus.passes.cleanup import RemoveDead, RemoveNoOps, ShareEqual
 from isthmus.passes.contrib.decompose import DecomposeContrib
 from isthmus.passes.dims import SimplifyShapes
@@ -93,6 +94,7 @@ def simplify(*, trainable: bool) -> HubPass:
     return Repeat(
         (
             SimplifyShapes(),
+            DecideBranches(),
             FoldConstants(trainable=trainable),
             RemoveNoOps(trainable=trainable),
             ShareEqual(),

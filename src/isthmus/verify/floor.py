@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus.errors import IsthmusError
 from isthmus.hub.model import Hub
-from isthmus.passes.float64 import ComputeInFloat64
+from isthmus.verify.float64 import in_float64
 from isthmus.verify.runners.codec import Array, Value
 from isthmus.verify.runners.torch import to_numpy, to_torch
 from isthmus.verify.tolerance import Bounds, Tolerance, is_floating, magnitude
@@ -69,7 +69,7 @@ class Floor:
 
         try:
             hub = self._read()
-            wide = ComputeInFloat64()(hub).hub
+            wide = in_float64(hub)  # before the recording, which works on the hub
             return record(hub), record(wide)
         except (IsthmusError, RuntimeError, TypeError, ValueError) as error:
             logger.debug("no noise floor: %s", error)

@@ -51,7 +51,7 @@ class Sweep:
                     continue
                 key = dim_key(spec.name, axis, dim)
                 role = _role(axis, len(spec.shape or ()))
-                found[key] = role if found.get(key, role) == role else "length"
+                found[key] = _shared(found.get(key, role), role)
         return found
 
     def sizes(self, sample: int, level: int) -> dict[str, int]:
@@ -96,6 +96,13 @@ def _role(axis: int, rank: int) -> Role:
     if axis == 0 and rank > 1:
         return "batch"
     return "image" if rank in (4, 5) else "length"
+
+
+def _shared(one: Role, other: Role) -> Role:
+    """Of one dimension in two places. A batch that is another's second axis is one: that other is a state."""
+    if one == other:
+        return one
+    return "batch" if "batch" in (one, other) else "length"
 
 
 Policy = Callable[[Role, int, int, int], int]
@@ -154,6 +161,17 @@ def _long(role: Role, place: int, sample: int, count: int) -> int:
     return _small(role, place, sample, count) if role != "length" else 1600 * (1 + place + sample % 4)
 
 
+def _frame(least: int) -> Policy:
+    """Pieces of sound, as long as those that detectors of speech take at once."""
+
+    def policy(role: Role, place: int, sample: int, count: int) -> int:
+        if role != "length":
+            return _small(role, place, sample, count)
+        return least + least // 8 * (place + count * (sample % 3))
+
+    return policy
+
+
 def _single(role: Role, place: int, sample: int, count: int) -> int:
     """A batch of one: for models that declare it free and bind it by a state of fixed size."""
     return 1 if role == "batch" else _large(role, place, sample, count)
@@ -169,6 +187,8 @@ _POLICIES: tuple[Policy, ...] = (
     _equal,
     _tiny,
     _square,
+    _frame(512),
+    _frame(256),
     _long,
     _all_equal,
 )

@@ -6,36 +6,31 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, Hub
-from isthmus.passes.base import HubPass, PassResult
 
 _NARROW = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "output_datatype", "stash_type", "softmax_precision", "precision")
 """Attributes that hold an element type: of what a node gives, or of what it computes in."""
 
 
-class ComputeInFloat64(HubPass):
-    """Every float32, float16 and bfloat16 becomes float64: inputs, weights, constants, casts, all that is computed.
+def in_float64(hub: Hub) -> Hub:
+    """A copy of ``hub`` in which every float32, float16 and bfloat16 is a float64.
 
-    Works on a copy of the graph and leaves the hub's own. What is fewer than 16 bits wide keeps its steps: there
+    Inputs, weights, constants, casts, all that is computed. What is fewer than 16 bits wide keeps its steps: there
     rounding is the point.
     """
-
-    keeps = ("names", "provenance")
-
-    def call(self, hub: Hub) -> PassResult:
-        model = hub.model.clone()
-        for graph in model.graphs():
-            for value in graph.inputs:
+    model = hub.model.clone()
+    for graph in model.graphs():
+        for value in graph.inputs:
+            _widen(value)
+        for value in graph.initializers.values():
+            _widen(value)
+            if value.const_value is not None:
+                value.const_value = _wide_tensor(value.const_value)
+        for node in graph:
+            _widen_attributes(node)
+            for value in node.outputs:
                 _widen(value)
-            for value in graph.initializers.values():
-                _widen(value)
-                if value.const_value is not None:
-                    value.const_value = _wide_tensor(value.const_value)
-            for node in graph:
-                _widen_attributes(node)
-                for value in node.outputs:
-                    _widen(value)
-        return PassResult(hub.with_(model=model), modified=True)
+    return hub.with_(model=model)
 
 
 def _widen(value: ir.Value) -> None:

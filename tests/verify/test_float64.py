@@ -7,8 +7,8 @@ import onnx.parser
 import onnx.reference
 import onnx_ir as ir
 
-from isthmus.passes.float64 import ComputeInFloat64
 from isthmus.readers.onnx import read_onnx
+from isthmus.verify.float64 import in_float64
 
 TEXT = """<ir_version: 10, opset_import: ["" : 21]>
 net (float[n, 3] x, float16[3] h, int64[2] size, bool c)
@@ -33,7 +33,7 @@ net (float[n, 3] x, float16[3] h, int64[2] size, bool c)
 def test_every_float_is_a_double_and_the_hub_stays_as_it_was() -> None:
     hub = read_onnx(onnx.parser.parse_model(TEXT))
     before = ir.to_proto(hub.model).SerializeToString(deterministic=True)
-    wide = ComputeInFloat64()(hub).hub
+    wide = in_float64(hub)
     assert ir.to_proto(hub.model).SerializeToString(deterministic=True) == before
     kept = {ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.DOUBLE}
     for graph in wide.model.graphs():
