@@ -144,6 +144,13 @@ NETS = (
     *_free("ResNet50", "ResNet50V2", "Xception", "InceptionV3", "ConvNeXtTiny", "VGG16"),
     Net("InceptionResNetV2", None, {"pooling": "avg"}),
     Net("MobileNetV3Large", None, {"pooling": "max"}),
-    *(Net(name, layout="channels_first") for name in ("ResNet50", "VGG16", "DenseNet121", "MobileNet", "Xception")),
+    Net("ResNet50", layout="channels_first"),
+    Net("VGG16", 32, layout="channels_first"),
+    Net("MobileNet", layout="channels_first"),
+    Net("Xception", 96, layout="channels_first"),
 )
-"""Every family, the smallest member of each among them. A NASNet of free size runs in Keras at none."""
+"""Every family, the smallest member of each among them.
+
+Left out is what Keras itself does not do: a NASNet of free size runs at none, a DenseNet takes channels last only.
+The VGG with channels first flattens one pixel, so that its layers have the order that they have with channels last.
+"""
