@@ -20,6 +20,7 @@ _BY_SUFFIX: dict[str, SourceKind] = {
     ".pt": "torch",
     ".pth": "torch",
     ".ts": "torch",
+    ".jit": "torch",
     ".keras": "tensorflow",
     ".h5": "tensorflow",
     ".hdf5": "tensorflow",

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from isthmus.errors import InvalidModel, UnsafeInput, UsageError
 from isthmus.readers.torch import read_torch
+from isthmus.source import recognise
 from isthmus.types import Options
 
 pytestmark = [pytest.mark.torch, pytest.mark.onnxruntime]
@@ -146,6 +147,21 @@ def test_torchscript(tmp_path: Path, make: Callable[..., Any], run: Callable[...
     assert [spec.name for spec in hub.signature.outputs] == ["output"]
     assert {"layer.weight", "layer.bias"} <= set(hub.graph.initializers)
     agrees(hub, net, run, torch.randn(6, 3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_that_fails_says_why_and_is_known_by_its_names(tmp_path: Path) -> None:
+    class Paired(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(-1, 2)
+
+    for suffix in (".pt", ".ts", ".jit"):
+        torch.jit.script(Paired()).save(str(tmp_path / f"net{suffix}"))
+        assert recognise(tmp_path / f"net{suffix}").kind == "torch"
+        with pytest.raises(
+            UsageError, match=r"fails on the given inputs: RuntimeError: shape '\[-1, 2\]' is invalid"
+        ):
+            read_torch(tmp_path / f"net{suffix}", inputs=(torch.ones(3),))
 
 
 def test_bare_state_dict_asks_for_its_module(tmp_path: Path) -> None:

@@ -184,6 +184,9 @@ def dimension_names(
     return {**roots, **result}, fell
 
 
+_INTERPRETED = "The following operation failed in the TorchScript interpreter"
+
+
 def one_line(error: BaseException) -> str:
     """The reason in an error, without torch's advice on how to debug torch."""
     causes = [error]
@@ -191,4 +194,6 @@ def one_line(error: BaseException) -> str:
         causes.append(causes[-1].__cause__)
     lines = [line.strip() for line in str(causes[-1]).splitlines() if line.strip()]
     text = lines[0] if lines else type(causes[-1]).__name__
+    if text.startswith(_INTERPRETED):  # the reason stands below the trace through the script
+        text = lines[-1].removeprefix(f"{type(causes[-1]).__name__}: ")
     return f"{type(causes[-1]).__name__}: {text[:300]}"
