@@ -136,16 +136,34 @@ def reordered(rows: Rows, order: Sequence[int], size: int) -> Rows:
     return cut(blocks, 0, len(order) * size)
 
 
-def settled(edit: Editor, rows: Rows, size: int, wish: str) -> ir.Value | None:
-    """The initializer that holds exactly these rows, or a new one, made of one other; None where it takes several."""
+class Parts:
+    """Initializers that hold exactly some rows; the same rows are the same initializer, so that ties stay."""
+
+    def __init__(self, edit: Editor) -> None:
+        self._edit = edit
+        self._made: dict[tuple[Piece, ...], ir.Value] = {}
+
+    def settled(self, rows: Rows, size: int, wish: str) -> ir.Value | None:
+        """The initializer that is these rows, or a new one, made of one other; None where it takes several."""
+        first = rows[0]
+        whole = first.value.const_value
+        assert whole is not None
+        if len(rows) == 1 and first.index is None and (first.start, first.stop) == (0, int(whole.shape.numpy()[0])):
+            return first.value
+        aligned = all(p.start % size == 0 and p.stop % size == 0 for p in rows)
+        if not aligned or len({(p.value, p.index) for p in rows}) != 1:
+            return None
+        key = tuple(rows)
+        if key not in self._made:
+            self._made[key] = _cut_out(self._edit, rows, size, wish)
+        return self._made[key]
+
+
+def _cut_out(edit: Editor, rows: Rows, size: int, wish: str) -> ir.Value:
+    """A new initializer of blocks of ``size`` rows of another one."""
     first = rows[0]
     whole = first.value.const_value
     assert whole is not None
-    if len(rows) == 1 and first.index is None and (first.start, first.stop) == (0, int(whole.shape.numpy()[0])):
-        return first.value
-    aligned = all(p.start % size == 0 and p.stop % size == 0 for p in rows)
-    if not aligned or len({(p.value, p.index) for p in rows}) != 1:
-        return None
     blocks = [k for p in rows for k in range(p.start // size, p.stop // size)]
     axis = 0 if first.index is None else 1
     count = int(whole.shape.numpy()[axis]) // size

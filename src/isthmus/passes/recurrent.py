@@ -11,7 +11,7 @@ import onnx_ir as ir
 from isthmus.hub.model import LAYER, ONNX, ROLE, Hub
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import Editor, attribute, dims, graph_of, known, replace
-from isthmus.passes.gates import entries, is_zero, reordered, settled
+from isthmus.passes.gates import Parts, entries, is_zero, reordered
 from isthmus.passes.stacks import join_stacks, name_parts
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
@@ -66,11 +66,12 @@ class FuseRecurrent(HubPass):
     def call(self, hub: Hub) -> PassResult:
         reasons = Reasons()
         edit = Editor(hub.model)
+        parts = Parts(edit)
         made: list[ir.Node] = []
         for node in list(hub.graph):
             if node.domain != ONNX or node.op_type not in _ORDER:
                 continue
-            match = _match(edit, node)
+            match = _match(parts, node)
             if isinstance(match, str):
                 reasons.decline(node, match)
             else:
@@ -84,7 +85,7 @@ class FuseRecurrent(HubPass):
         return PassResult(hub, bool(made), tuple(reasons.found))
 
 
-def _match(edit: Editor, node: ir.Node) -> _Match | str:
+def _match(parts: Parts, node: ir.Node) -> _Match | str:
     """What is fused, or why nothing is."""
     inputs: list[ir.Value | None] = [*node.inputs, *[None] * (8 - len(node.inputs))]
     x, w, r, b, lengths, initial_h, initial_c, peepholes = inputs[:8]
@@ -116,7 +117,7 @@ def _match(edit: Editor, node: ir.Node) -> _Match | str:
         for found, blocks in sides:
             value = None
             if found is not None and len(found) == directions:
-                value = settled(edit, reordered(found[d], blocks, hidden), hidden, f"{node.name}_part")
+                value = parts.settled(reordered(found[d], blocks, hidden), hidden, f"{node.name}_part")
             if value is None or value.dtype != x.dtype:
                 return "its weights are computed"
             parameters.append(value)

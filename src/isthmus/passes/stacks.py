@@ -156,14 +156,21 @@ def _bounds(k: int, step: int) -> tuple[tuple[str, int], ...]:
     return ("start", k * step), ("end", (k + 1) * step), ("axis", 0)
 
 
+def _parts(node: ir.Node) -> Sequence[ir.Value | None]:
+    return node.inputs[1 + STATES :]
+
+
 def name_parts(edit: Editor, nodes: Sequence[ir.Node]) -> None:
     """Weights that were cut out of those of another source are called what PyTorch calls them."""
     graph = edit.model.graph
+    named = set[ir.Value]()
     for node in nodes:
-        parts = node.inputs[1 + STATES :]
+        parts = _parts(node)
         own = [value for value in parts if value is not None and ORIGIN in value.metadata_props]
-        if not own or len(own) < len(parts) or any(len(value.uses()) > 1 for value in own):
+        users = {user for value in own for user, _ in value.uses()}
+        if not own or len(own) < len(parts) or any(_parts(user) != parts for user in users) or own[0] in named:
             continue
+        named.update(own)  # a layer that is called several times has one name
         wish = (where(node).module or node.name or "recurrent").replace("/", ".").strip(".") or "recurrent"
         title, count = wish, 1
         while any(name.startswith(f"{title}.") for name in graph.initializers):

@@ -52,12 +52,20 @@ class CellWeights:
             return self._bias([*sides[0], *sides[1]], cell.units)
         made = [self._bias(side, cell.units) if any(side) else None for side in sides]
         weight = next(value for value in made if value is not None)
-        assert weight.dtype is not None
-        zeros = self.edit.constant(np.zeros((1, len(sides[0]) * cell.units), weight.dtype.numpy()), "no_bias")
-        zeros.metadata_props[ROLE] = "constant"
+        zeros = self._zeros(weight, len(sides[0]) * cell.units)
         joined = [zeros if value is None else value for value in made]
         width = len(sides) * len(sides[0]) * cell.units
         return self.edit.before(node, "Concat", joined, {"axis": 1}, shape=[1, width])
+
+    def _zeros(self, weight: ir.Value, width: int) -> ir.Value:
+        """[1, width]: what stands beside ``weight``, wherever that is used."""
+        key = ("zeros", weight)
+        if key not in self._made:
+            assert weight.dtype is not None
+            zeros = self.edit.constant(np.zeros((1, width), weight.dtype.numpy()), "no_bias")
+            zeros.metadata_props[ROLE] = "constant"
+            self._made[key] = zeros
+        return self._made[key]
 
     def peepholes(self, cell: Cell) -> ir.Value | None:
         """[1, 3 · units]: the weights by which the gates i o f see the cell; None where none does."""
