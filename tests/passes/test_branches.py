@@ -82,3 +82,17 @@ def test_both_ways_of_a_later_choice_ask_the_same() -> None:
     both = INNER.replace("o = ReduceSum <keepdims = 0> (z)", "h = Gemm (z, w)  o = ReduceSum <keepdims = 0> (h)")
     hub = hub_of(f"{HEAD}{{ {SQUEEZED} {both} }}")
     assert DecideBranches()(hub).modified
+
+
+def test_many_in_a_row_take_no_longer_than_one_after_the_other() -> None:
+    rows, last = [], "x"
+    for at in range(60):
+        then = f"then_branch = t{at} () => (float[n, 3, t] d{at}) {{ d{at} = Relu ({last}) }}"
+        other = f"else_branch = e{at} () => (float[n, 3, t] k{at}) {{ k{at} = Identity ({last}) }}"
+        rows.append(f"z{at} = If (b) < {then}, {other} >")
+        last = f"z{at}"
+    squeezed = SQUEEZED.replace("(x", f"({last}")
+    hub = hub_of(f"{HEAD}{{ {' '.join(rows)} {squeezed} f = Gemm (z, w)  y = ReduceSum <keepdims = 0> (f) }}")
+    result = DecideBranches()(hub)
+    assert result.modified
+    assert sum(node.op_type == "If" and node.inputs[0].name != "b" for node in result.hub.graph) == 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from isthmus.hub.model import ONNX, Hub
 from isthmus.passes.base import HubPass, PassResult
-from isthmus.passes.edit import Editor, attribute, graphs_of, known, rank
+from isthmus.passes.edit import Editor, attribute, known, rank
 
 Ranks: TypeAlias = frozenset[int] | None
 """The ranks that a value may have; None where it may have any."""
@@ -58,10 +58,12 @@ class DecideBranches(HubPass):
 
     def call(self, hub: Hub) -> PassResult:
         edit = Editor(hub.model)
-        needs = _Needs.of(hub.model)
-        open_ones = [node for graph in graphs_of(hub.model) for node in graph if _is_open(node)]
-        decided = {node: left for node in open_ones if len(left := needs.possible_branches(node)) == 1}
-        for node, (branch,) in decided.items():
+        given: dict[ir.Value, Ranks] = {}
+        _give(hub.graph, given)
+        needs = _Needs(given)
+        needs.of(hub.graph, [None] * len(hub.graph.outputs))
+        decided = {node: left[0] for node, left in needs.left.items() if len(left) == 1}
+        for node, branch in decided.items():
             node.replace_input_with(0, edit.constant(np.array(branch == "then_branch"), f"{node.name}_taken"))
             for value, made in zip(node.outputs, _branch(node, branch).outputs, strict=True):
                 value.shape = made.shape
@@ -79,99 +81,99 @@ _ALIKE = frozenset(
 """Operators whose result has their operand's rank."""
 
 
-def _is_open(node: ir.Node) -> bool:
-    """Whether this is an If of nobody knows which branch, and they give different ranks."""
-    if node.op_type != "If" or node.domain != ONNX or known(node.inputs[0]) is not None:
-        return False
-    made = [[_ranks(value) for value in _branch(node, name).outputs] for name in _BRANCHES]
-    return any(one is not None and one != other for one, other in zip(*made, strict=True))
+def _give(graph: ir.Graph, given: dict[ir.Value, Ranks]) -> None:
+    """What the values of a graph, and of those within, may have by what makes them.
+
+    Shapes that a source declares on the way are opinions, and count only where nothing else is known.
+    """
+    for node in graph:
+        for inner in _inner(node):
+            _give(inner, given)
+        for index, value in enumerate(node.outputs):
+            if _is_if(node):
+                results = (_branch(node, name).outputs[index] for name in _BRANCHES)
+                given[value] = _either(given.get(result, _told(result)) for result in results)
+            elif (change := _change(node)) is not None and (operand := node.inputs[0]) is not None:
+                given[value] = _moved(given.get(operand, _told(operand)), change)
+            else:
+                given[value] = _told(value)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What graphs ask of values. ``given``: what these may have. ``left``: the branches that an If may take."""
+
+    given: Mapping[ir.Value, Ranks]
+    left: dict[ir.Node, list[str]] = field(default_factory=dict)
+
+    def of(self, graph: ir.Graph, wanted: Sequence[Ranks]) -> dict[ir.Value, Ranks]:
+        """What a graph of whose outputs these ranks are ``wanted`` asks of values, those of outer graphs too."""
+        asked: dict[ir.Value, Ranks] = {}
+        for value, ranks in zip(graph.outputs, wanted, strict=True):
+            _ask(asked, value, ranks)
+        for node in reversed(graph):
+            if _is_if(node):
+                self._of_branches(node, asked)
+                continue
+            for inner in _inner(node):  # asks nothing of what is outside: it may not run at all
+                self.of(inner, [None] * len(inner.outputs))
+            for index, operand in enumerate(node.inputs):
+                if operand is not None:
+                    _ask(asked, operand, _asked_by(node, index, asked))
+        return asked
+
+    def _of_branches(self, node: ir.Node, asked: dict[ir.Value, Ranks]) -> None:
+        """Of values outside, an If asks what every branch asks that may be taken."""
+        wanted = [asked.get(value) for value in node.outputs]
+        inside = {name: self.of(_branch(node, name), wanted) for name in _BRANCHES}
+        possible = [name for name in _BRANCHES if self._fits(_branch(node, name), wanted)]
+        if known(node.inputs[0]) is None:
+            self.left[node] = possible
+        for value in {value for name in possible for value in inside[name]}:
+            _ask(asked, value, _either(inside[name].get(value) for name in possible))
+
+    def _fits(self, branch: ir.Graph, wanted: Sequence[Ranks]) -> bool:
+        made = (self.given.get(value, _told(value)) for value in branch.outputs)
+        return all(_both(*pair) != frozenset() for pair in zip(made, wanted, strict=True))
+
+
+def _ask(asked: dict[ir.Value, Ranks], value: ir.Value, ranks: Ranks) -> None:
+    if ranks is not None:
+        asked[value] = _both(asked.get(value), ranks)
+
+
+def _asked_by(node: ir.Node, index: int, asked: Mapping[ir.Value, Ranks]) -> Ranks:
+    """What one node asks of one of its operands, where ``asked`` tells what is asked of its result."""
+    if node.domain != ONNX:
+        return None
+    if index == 0 and (change := _change(node)) is not None:
+        return _moved(asked.get(node.outputs[0]), -change)
+    rule = _RULES.get(node.op_type)
+    found = None if rule is None else rule(node, index)
+    return None if found is None else frozenset({found})
+
+
+def _is_if(node: ir.Node) -> bool:
+    return node.op_type == "If" and node.domain == ONNX
 
 
 def _branch(node: ir.Node, name: str) -> ir.Graph:
     return node.attributes[name].as_graph()
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """What a model asks of its values. ``holders``: inner graphs → the nodes that they belong to."""
-
-    holders: Mapping[ir.Graph, ir.Node]
-
-    @classmethod
-    def of(cls, model: ir.Model) -> _Needs:
-        nodes = (node for graph in graphs_of(model) for node in graph)
-        return cls({inner: node for node in nodes for inner in _inner(node)})
-
-    def possible_branches(self, node: ir.Node) -> list[str]:
-        """The branches of an If whose outputs may have the ranks that are asked of the If's."""
-        asked = [self.ranks(value) for value in node.outputs]
-
-        def possible(name: str) -> bool:
-            given = (_ranks(value) for value in _branch(node, name).outputs)
-            return all(_both(*pair) != frozenset() for pair in zip(given, asked, strict=True))
-
-        return [name for name in _BRANCHES if possible(name)]
-
-    def ranks(self, value: ir.Value, graph: ir.Graph | None = None) -> Ranks:
-        """The ranks that ``graph``, by default where the value is made, can do with."""
-        graph = graph or (value.graph if isinstance(value.graph, ir.Graph) else None)
-        if graph is None:
-            return None
-        ranks: Ranks = None
-        outer: dict[ir.Node, None] = {}
-        for node, index in value.uses():
-            if node.graph is graph:
-                ranks = _both(ranks, self._by(node, index))
-            elif (holder := self._holder(node, graph)) is not None:
-                outer[holder] = None
-        for holder in outer:
-            if holder.op_type == "If":  # only what every branch that may be taken asks
-                possible = [_branch(holder, name) for name in self.possible_branches(holder)]
-                ranks = _both(ranks, _either(self.ranks(value, branch) for branch in possible))
-        parent = self.holders.get(graph)
-        if parent is not None and parent.op_type == "If":
-            for index, output in enumerate(graph.outputs):
-                if output is value:
-                    ranks = _both(ranks, self.ranks(parent.outputs[index]))
-        return ranks
-
-    def _by(self, node: ir.Node, index: int) -> Ranks:
-        """What one node asks of one of its operands."""
-        if node.domain != ONNX:
-            return None
-        if index == 0 and (change := _change(node)) is not None:
-            return _moved(self.ranks(node.outputs[0]), -change)
-        rule = _RULES.get(node.op_type)
-        found = None if rule is None else rule(node, index)
-        return None if found is None else frozenset({found})
-
-    def _holder(self, node: ir.Node, graph: ir.Graph) -> ir.Node | None:
-        """The node of ``graph`` in one of whose graphs ``node`` stands."""
-        holder: ir.Node | None = node
-        while holder is not None and holder.graph is not graph:
-            holder = self.holders.get(holder.graph) if isinstance(holder.graph, ir.Graph) else None
-        return holder
-
-
 def _inner(node: ir.Node) -> Iterator[ir.Graph]:
     return (a.as_graph() for a in node.attributes.values() if a.type == ir.AttributeType.GRAPH)
 
 
-def _ranks(value: ir.Value) -> Ranks:
-    """What a value may have by what makes it. Shapes that the source declares on the way are opinions."""
-    node = value.producer()
-    if node is not None and node.domain == ONNX:
-        if node.op_type == "If":
-            index = node.outputs.index(value)
-            return _either(_ranks(_branch(node, name).outputs[index]) for name in _BRANCHES)
-        if (change := _change(node)) is not None and node.inputs[0] is not None:
-            return _moved(_ranks(node.inputs[0]), change)
+def _told(value: ir.Value) -> Ranks:
     found = rank(value)
     return None if found is None else frozenset({found})
 
 
 def _change(node: ir.Node) -> int | None:
     """By how much the rank of a node's result differs from its operand's, where that is all that it depends on."""
+    if node.domain != ONNX:
+        return None
     if node.op_type in _ALIKE:
         return 0
     if node.op_type in ("Squeeze", "Unsqueeze"):

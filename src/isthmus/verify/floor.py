@@ -31,6 +31,9 @@ Where rounding takes a graph this far, it takes a misread attribute or a lost te
 rounding, as much further: what is wrong still shows.
 """
 
+_LARGEST = 4 << 30
+"""Bytes of weights that are still held once more as they are, and once in float64."""
+
 
 class Floor:
     """The noise of a graph on given inputs, measured where a formula's bounds are exceeded.
@@ -69,6 +72,9 @@ class Floor:
 
         try:
             hub = self._read()
+            if _weighs(hub) > _LARGEST:
+                logger.debug("no noise floor: the weights are too large to be held twice over")
+                return None
             wide = in_float64(hub)  # before the recording, which works on the hub
             return record(hub), record(wide)
         except (IsthmusError, RuntimeError, TypeError, ValueError) as error:
@@ -102,6 +108,12 @@ class _Measured:
     @cached_property
     def _shares(self) -> Mapping[str, float]:
         return self.floor.shares(self.values)
+
+
+def _weighs(hub: Hub) -> int:
+    """The bytes of the weights."""
+    held = (value.const_value for value in hub.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in held if tensor is not None)
 
 
 def _run(program: Recorded, values: Mapping[str, Value], *, wide: bool) -> dict[str, Array]:
