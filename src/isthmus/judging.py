@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,17 @@ from isthmus.shapes import Shapes
 from isthmus.source import Factory, Source
 from isthmus.types import Options, Signature, TensorSpec
 from isthmus.verify.feeds import Feeds, load_inputs, named_specs
-from isthmus.verify.floor import Floor
+from isthmus.verify.float64 import in_float64
+from isthmus.verify.floor import Floor, Programs
 from isthmus.verify.ranges import integer_ranges
 from isthmus.verify.runners.process import ProcessRunner
 from isthmus.verify.runners.protocol import Runner, plain_signature
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance, coarsest
+
+logger = logging.getLogger(__name__)
+
+_LARGEST = 4 << 30
+"""Bytes of weights that are still held once more as they are, and once in float64, to measure a noise floor."""
 
 
 def runner(
@@ -114,7 +121,39 @@ def floor(read: Callable[[], Hub], options: Options) -> Floor | None:
     """What measures how far rounding takes a graph, where PyTorch is there and the user set no bounds himself."""
     if options.atol is not None or options.rtol is not None or importlib.util.find_spec("torch") is None:
         return None
-    return Floor(read)
+
+    def programs() -> Programs | None:
+        try:
+            hub = read()
+            if _weighs(hub) > _LARGEST:
+                return None
+            wide = in_float64(hub)  # before the writer works on the hub
+            return _written(hub, options), _written(wide, options)
+        except (IsthmusError, RuntimeError, TypeError, ValueError) as error:
+            logger.debug("no noise floor: %s", error)
+            return None
+
+    return Floor(programs)
+
+
+def _written(hub: Hub, options: Options) -> Runner:
+    """The hub as PyTorch computes it, alive in this process."""
+    import torch
+
+    from isthmus.verify.runners import torch as judged
+
+    module, signature = roads.write(hub, "torch", None, options).model, hub.signature
+
+    def call(feeds: dict[str, Any]) -> Mapping[str, Any]:
+        return judged.named_leaves(torch, module(*(feeds[spec.name] for spec in signature.inputs)), signature)
+
+    return judged.live_module(module, call, signature)
+
+
+def _weighs(hub: Hub) -> int:
+    """The bytes of the weights."""
+    held = (value.const_value for value in hub.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in held if tensor is not None)
 
 
 def common_floor(sources: Sequence[Source], hub: Hub | None, options: Options) -> Floor | None:

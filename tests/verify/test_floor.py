@@ -41,6 +41,12 @@ def lossless(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"y": feeds["x"]}
 
 
+def floor_of(hub: Hub) -> Floor:
+    found = judging.floor(lambda: hub, Options())
+    assert found is not None
+    return found
+
+
 def judged(reference: Callable, candidate: Callable, floor: Floor | None) -> Verdict:
     one = LiveRunner("one", SIGNATURE, {"default": reference})
     other = LiveRunner("other", SIGNATURE, {"default": candidate})
@@ -48,7 +54,7 @@ def judged(reference: Callable, candidate: Callable, floor: Floor | None) -> Ver
 
 
 def test_what_rounding_leaves_undecided_is_noise_and_the_verdict_says_how_much() -> None:
-    floor = Floor(lambda: graph("a = Add(x, big) y = Sub(a, big)"))
+    floor = floor_of(graph("a = Add(x, big) y = Sub(a, big)"))
     assert judged(lossy, lossless, None).comparisons[0].grade == "drift"
     verdict = judged(lossy, lossless, floor)
     assert verdict.comparisons[0].grade == "noise"
@@ -62,26 +68,26 @@ def test_nothing_is_measured_where_the_bounds_hold() -> None:
     def unread() -> Hub:
         raise AssertionError("the graph was read")
 
-    assert judged(lossless, lossless, Floor(unread)).notes == ()
+    assert judged(lossless, lossless, judging.floor(unread, Options())).notes == ()
 
 
 @pytest.mark.parametrize("wrong", [1.003, 1.1, -1.0])
 def test_a_wrong_result_of_a_graph_that_rounds_little_stays_wrong(wrong: float) -> None:
     """Whatever was misread is the same in both runs: it widens nothing, whichever of the two was right."""
     for hub in (graph("y = Identity(x)"), graph(f"f = Constant<value_float = {wrong}>() y = Mul(x, f)")):
-        verdict = judged(lossless, lambda feeds: {"y": feeds["x"] * np.float32(wrong)}, Floor(lambda hub=hub: hub))
+        verdict = judged(lossless, lambda feeds: {"y": feeds["x"] * np.float32(wrong)}, floor_of(hub))
         assert not verdict
         assert verdict.notes == ()
 
 
 def test_a_wrong_result_of_a_graph_that_rounds_much_stays_wrong() -> None:
-    floor = Floor(lambda: graph("a = Add(x, big) y = Sub(a, big)"))
+    floor = floor_of(graph("a = Add(x, big) y = Sub(a, big)"))
     assert not judged(lossy, lambda feeds: {"y": feeds["x"] * np.float32(1.05)}, floor)
 
 
 def test_a_graph_of_nothing_but_rounding_proves_nothing() -> None:
     body = "a = Mul(big, big) b = Mul(a, a) c = Add(x, b) y = Sub(c, b)"
-    floor = Floor(lambda: graph(body))
+    floor = floor_of(graph(body))
     verdict = judged(lossless, lambda feeds: {"y": np.zeros_like(feeds["x"])}, floor)
     assert not verdict and floor.found == {}
     (note,) = verdict.notes
@@ -92,13 +98,15 @@ def test_whole_numbers_must_be_equal() -> None:
     signature = Signature((X,), (TensorSpec("y", "int64", ("n", 64)),))
     one = LiveRunner("one", signature, {"default": lambda f: {"y": np.round(f["x"] * 100).astype(np.int64)}})
     other = LiveRunner("other", signature, {"default": lambda f: {"y": np.round(f["x"] * 101).astype(np.int64)}})
-    floor = Floor(lambda: graph("a = Add(x, big) y = Sub(a, big)"))
+    floor = floor_of(graph("a = Add(x, big) y = Sub(a, big)"))
     assert not judge(one, other, Feeds(signature), floor=floor)
 
 
 def test_a_graph_that_pytorch_cannot_compute_is_judged_by_the_formula() -> None:
-    floor = Floor(lambda: graph("y = Sum(x, x) z = NoSuchThing(x)"))
-    assert judged(lossy, lossless, floor).comparisons[0].grade == "drift"
+    def unreadable() -> Hub:
+        return graph("y = Sum(x, x) z = NoSuchThing(x)")
+
+    assert judged(lossy, lossless, judging.floor(unreadable, Options())).comparisons[0].grade == "drift"
 
 
 def test_the_users_own_bounds_are_not_widened() -> None:

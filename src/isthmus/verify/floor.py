@@ -1,4 +1,4 @@
-"""What rounding does to a graph: the hub computed in its own precision and in float64, by PyTorch."""
+"""What rounding does to a model: one program in its own precision and in float64."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isthmus.errors import IsthmusError
-from isthmus.hub.model import Hub
-from isthmus.verify.float64 import in_float64
 from isthmus.verify.runners.codec import Array, Value
-from isthmus.verify.runners.torch import to_numpy, to_torch
+from isthmus.verify.runners.protocol import ModelRaised, Runner
 from isthmus.verify.tolerance import Bounds, Tolerance, is_floating, magnitude
 
-if TYPE_CHECKING:
-    from isthmus.writers.torch.record import Recorded
-
 logger = logging.getLogger(__name__)
+
+Programs = tuple[Runner, Runner]
+"""The same program twice: in its own precision, and with float64 in the place of all floats."""
 
 _MARGIN = 8.0
 """How much more than this run of it another order of sums, or another kernel, may leave undecided."""
@@ -31,9 +27,6 @@ Where rounding takes a graph this far, it takes a misread attribute or a lost te
 rounding, as much further: what is wrong still shows.
 """
 
-_LARGEST = 4 << 30
-"""Bytes of weights that are still held once more as they are, and once in float64."""
-
 
 class Floor:
     """The noise of a graph on given inputs, measured where a formula's bounds are exceeded.
@@ -42,8 +35,8 @@ class Floor:
     apart: what was misread or miswritten is the same in both, and widens no bounds.
     """
 
-    def __init__(self, read: Callable[[], Hub]) -> None:
-        self._read = read
+    def __init__(self, make: Callable[[], Programs | None]) -> None:
+        self._make = make
         self.found: dict[str, float] = {}
         """The largest share of an output's magnitude that was seen to be undecided, by output."""
         self.lost: dict[str, float] = {}
@@ -54,32 +47,23 @@ class Floor:
         return _Measured(self, values, formula)
 
     def shares(self, values: Mapping[str, Value]) -> Mapping[str, float]:
-        """By output: the largest ``|narrow - wide| / (magnitude + |wide|)``; none where PyTorch cannot compute it."""
-        if self._programs is None or any(name not in values for name in self._programs[0].inputs):
+        """By output: the largest ``|narrow - wide| / (magnitude + |wide|)``; none where that cannot be computed."""
+        if self._programs is None:
             return {}
         narrow, wide = self._programs
-        try:
-            rounded = _run(narrow, values, wide=False)
-            exact = _run(wide, values, wide=True)
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-            logger.debug("no noise floor: %s", error)
+        if any(not isinstance(values.get(spec.name), np.ndarray) for spec in narrow.signature.inputs):
             return {}
-        return {name: _share(rounded[name], exact[name]) for name in rounded if name in exact}
+        try:
+            rounded = narrow.run(values)
+            exact = wide.run({name: _widened(value) for name, value in values.items()})
+        except ModelRaised as error:
+            logger.debug("no noise floor: %s", error.message)
+            return {}
+        return {name: _share(value, exact.get(name)) for name, value in rounded.items()}
 
     @cached_property
-    def _programs(self) -> tuple[Recorded, Recorded] | None:
-        from isthmus.writers.torch.record import record
-
-        try:
-            hub = self._read()
-            if _weighs(hub) > _LARGEST:
-                logger.debug("no noise floor: the weights are too large to be held twice over")
-                return None
-            wide = in_float64(hub)  # before the recording, which works on the hub
-            return record(hub), record(wide)
-        except (IsthmusError, RuntimeError, TypeError, ValueError) as error:
-            logger.debug("no noise floor: %s", error)
-            return None
+    def _programs(self) -> Programs | None:
+        return self._make()
 
 
 @dataclass(frozen=True)
@@ -110,30 +94,21 @@ class _Measured:
         return self.floor.shares(self.values)
 
 
-def _weighs(hub: Hub) -> int:
-    """The bytes of the weights."""
-    held = (value.const_value for value in hub.graph.initializers.values())
-    return sum(tensor.nbytes for tensor in held if tensor is not None)
+def _widened(value: Value) -> Value:
+    """Floats of 16 bits and more as float64."""
+    if not isinstance(value, np.ndarray) or not is_floating(value.dtype) or value.dtype.itemsize < 2:
+        return value
+    return value if value.dtype.kind == "c" else value.astype(np.float64)
 
 
-def _run(program: Recorded, values: Mapping[str, Value], *, wide: bool) -> dict[str, Array]:
-    import torch
-
-    feeds: dict[str, Any] = {name: to_torch(values[name]) for name in program.inputs}
-    if wide:
-        feeds = {name: x.double() if x.is_floating_point() else x for name, x in feeds.items()}
-    with torch.no_grad():
-        made = program.call(feeds)
-    return {name: to_numpy(leaf) for name, leaf in made.items() if isinstance(leaf, torch.Tensor)}
-
-
-def _share(rounded: Array, exact: Array) -> float:
+def _share(rounded: Value, exact: Value) -> float:
+    if not isinstance(rounded, np.ndarray) or not isinstance(exact, np.ndarray):
+        return 0.0
     if not is_floating(rounded.dtype) or rounded.shape != exact.shape or not exact.size:
         return 0.0
-    rounded = rounded.astype(exact.dtype)
-    finite = np.isfinite(rounded) & np.isfinite(exact)
+    narrow, wide = rounded.astype(exact.dtype), exact
+    finite = np.isfinite(narrow) & np.isfinite(wide)
     if not finite.all():
-        rounded, exact = rounded[finite], exact[finite]
-    size = magnitude(exact) + np.abs(exact)
-    apart = np.abs(rounded - exact)
-    return float(np.max(apart / np.where(size > 0, size, 1.0), initial=0.0))
+        narrow, wide = narrow[finite], wide[finite]
+    size = magnitude(wide) + np.abs(wide)
+    return float(np.max(np.abs(narrow - wide) / np.where(size > 0, size, 1.0), initial=0.0))

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from isthmus.errors import RunnerFailed
 from isthmus.types import Note, Options, Sample, Verdict
 from isthmus.verify.compare import Measure, spread_agrees
 from isthmus.verify.feeds import Feed, Feeds
+from isthmus.verify.floor import Floor
 from isthmus.verify.gradients import GradientMeasures, cotangents
 from isthmus.verify.layouts import relaid
 from isthmus.verify.runners.codec import Value
 from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner, SizesRefused
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance
-
-if TYPE_CHECKING:
-    from isthmus.verify.floor import Floor
 
 Outputs = Mapping[str, Value]
 
