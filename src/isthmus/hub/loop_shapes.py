@@ -60,7 +60,7 @@ def _settle_states(model: ir.Model, infer: Callable[[Collection[ir.Value]], obje
         open_ones = [item for item in open_ones if item.state not in found]
         assumed |= found
         if not assumed:
-            return
+            break
         for state, shape in assumed.items():
             state.shape = shape
         _infer_through(model, infer)
@@ -76,6 +76,7 @@ def _settle_states(model: ir.Model, infer: Callable[[Collection[ir.Value]], obje
         _restore(before)  # nothing that follows from a wrong assumption may stay
         open_ones = []
         assumed = {state: shape for state, shape in proven.items() if shape is not None and shape != floors[state]}
+    infer(())  # also where there is no loop: onnx sees more by what it has found before
 
 
 def _infer_through(model: ir.Model, infer: Callable[[Collection[ir.Value]], object]) -> None:
