@@ -157,7 +157,7 @@ def _weighs(hub: Hub) -> int:
 
 
 def common_floor(sources: Sequence[Source], hub: Hub | None, options: Options) -> Floor | None:
-    """The same for two models that know nothing of each other: of ``hub``, or of the first SavedModel among them."""
+    """The same for two models that know nothing of each other: of ``hub``, or of TensorFlow's among them."""
     if hub is not None:
         return floor(lambda: hub, options)
     saved = next((source for source in sources if source.kind == "tensorflow"), None)

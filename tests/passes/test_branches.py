@@ -22,7 +22,7 @@ z = If (c) <
 
 HEAD = """<ir_version: 10, opset_import: ["" : 26]>
 net (float[n, 3, t] x, float[3, 4] w, bool b) => (float y)
-<int64[1] last = {2}, int64[1] one = {1}, int64[1] first = {0}, int64 two = {2}, int64 zero = {0}>
+<int64[1] last = {2}, int64[1] one = {1}, int64[1] first = {0}, int64 two = {2}>
 """
 
 CELL = """

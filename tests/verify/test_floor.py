@@ -29,7 +29,7 @@ BIG = np.float32(4096)
 
 def graph(body: str) -> Hub:
     text = f"""<ir_version: 10, opset_import: ["" : 21]>
-    net (float[n, 64] x) => (float[n, 64] y) <float big = {{4096.0}}, float two = {{2.0}}> {{ {body} }}"""
+    net (float[n, 64] x) => (float[n, 64] y) <float big = {{4096.0}}> {{ {body} }}"""
     return read_onnx(onnx.parser.parse_model(text))
 
 
@@ -102,7 +102,7 @@ def test_whole_numbers_must_be_equal() -> None:
     assert not judge(one, other, Feeds(signature), floor=floor)
 
 
-def test_a_graph_that_pytorch_cannot_compute_is_judged_by_the_formula() -> None:
+def test_a_source_that_cannot_be_read_again_is_judged_by_the_formula() -> None:
     def unreadable() -> Hub:
         return graph("y = Sum(x, x) z = NoSuchThing(x)")
 

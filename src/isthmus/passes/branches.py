@@ -57,6 +57,8 @@ class DecideBranches(HubPass):
     """
 
     def call(self, hub: Hub) -> PassResult:
+        if not any(_is_if(node) for node in hub.graph.all_nodes()):
+            return PassResult(hub, modified=False)
         edit = Editor(hub.model)
         given: dict[ir.Value, Ranks] = {}
         _give(hub.graph, given)
@@ -66,7 +68,7 @@ class DecideBranches(HubPass):
         for node, branch in decided.items():
             node.replace_input_with(0, edit.constant(np.array(branch == "then_branch"), f"{node.name}_taken"))
             for value, made in zip(node.outputs, _branch(node, branch).outputs, strict=True):
-                value.shape = made.shape
+                value.shape = None if made.shape is None else made.shape.copy()
         return PassResult(hub, bool(decided))
 
 

@@ -23,8 +23,8 @@ _MARGIN = 8.0
 _MOST = 0.1
 """The largest share of an output's magnitude that may be allowed: beyond, nothing would be proved any more.
 
-Where rounding takes a graph this far, it takes a misread attribute or a lost term, which are far larger than a
-rounding, as much further: what is wrong still shows.
+A mistake smaller than what is allowed is not seen, unless the graph amplifies it as it does its roundings; the
+verdict therefore says how much that is.
 """
 
 

@@ -35,7 +35,7 @@ def judge(
     One sample is held at a time. Where the reference refuses the sizes of a sample, or the candidate declares that
     it does not take them, others are tried, and the verdict says so; where the reference can
     compute in several ways (torch's attention fast path), the candidate is held against each and the verdict says
-    which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread. With
+    which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread.
     ``floor`` is asked, where ``tolerance`` is exceeded, how much of an output rounding leaves undecided. With
     ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train;
     ``converted`` says that the candidate was made of the reference, which tells whose weights its own come from.

@@ -114,9 +114,10 @@ def exported(recorded: Recorded) -> tuple[ExportedProgram, list[Note]]:
                 narrow = program, equation
             continue
         program.example_inputs = (_least(examples, guard) or given, {})
-        as_asked = attempt.named and not examples.fixed.keys() & dims
-        made = program, [] if as_asked else [_loosened(examples, program, guard)]
-        if not _bars_one(examples, guard):
+        bars = _bars_one(examples, guard)
+        as_asked = attempt.named and not bars and not examples.fixed.keys() & dims
+        made = program, [] if as_asked else [_loosened(examples, program, guard, named=attempt.named)]
+        if not bars:
             return made
         barred = barred or made
     if barred is not None:
@@ -176,12 +177,16 @@ def _least(examples: Examples, guard: _Guard) -> tuple[torch.Tensor, ...] | None
     return None if sizes is None else examples.tensors(sizes)
 
 
-def _loosened(examples: Examples, program: ExportedProgram, guard: _Guard) -> Note:
-    """What became of free dimensions that torch.export would not take under their names."""
-    fell = sorted(set(_fallen(examples, program)))
-    text = f"torch.export fixed the size of {', '.join(fell)}" if fell else "torch.export named the free dimensions"
+def _loosened(examples: Examples, program: ExportedProgram, guard: _Guard, *, named: bool) -> Note:
+    """What became of free dimensions that torch.export would not take under their names, or not at all sizes."""
+    told = []
+    if fell := sorted(set(_fallen(examples, program))):
+        told.append(f"fixed the size of {', '.join(fell)}")
+    elif not named:
+        told.append("named the free dimensions")
     if not fell and (limit := _least_limit(examples, guard)) is not None:
-        text += f" and takes only sizes of which {limit}"
+        told.append(f"takes only sizes of which {limit}")
+    text = f"torch.export {' and '.join(told)}"
     return Note("dynamic shapes", text, "the module in memory and its .py take every size")
 
 
