@@ -132,7 +132,7 @@ def run_conversion(
             progress("judging the result against its source")
             verdict = _judge(origin, judged(path), hub, inputs, dynamic_shapes, options)
         label = place.name if place is not None else None
-        artifact = Artifact(kind, label, hub.signature, files)
+        artifact = Artifact(kind, label, written.signature, files)
         report = _report(origin, hub, written, artifact, verdict, options)
         if staged is not None:
             disagrees = verdict is not None and not verdict
@@ -180,6 +180,7 @@ def run_verification(
             options=options,
             tolerance=judging.tolerance(hub, options),
             floor=judging.common_floor((first, second), hub, options),
+            channels_last=first.kind == "tensorflow",
         )
         return dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
 
@@ -220,8 +221,6 @@ def _require_ways(origin: Source, kind: Kind, options: Options) -> None:
         raise UsageError("dtype: this version keeps the source's element types", hint="convert without it")
     if options.opset is not None and kind != "onnx":
         raise UsageError(f"opset: a {kind} target has none", hint="pin it for an .onnx target")
-    if (options.input_layouts or options.output_layouts) and kind != "saved_model":
-        raise UsageError(f"layouts: a {kind} target keeps the source's", hint="ask for them with a SavedModel target")
     roads.require_reader(origin.kind)
     roads.require_target(kind)
     if options.verify:
@@ -261,7 +260,16 @@ def _judge(origin: Source, made: Source, hub: Hub, inputs: Any, dynamic_shapes: 
         # The writer has worked on the hub, so that a measurement reads the source again.
         again = partial(roads.read, origin, inputs=inputs, dynamic_shapes=dynamic_shapes, options=options)
         floor = judging.floor(again, options)
-        return judge(reference, candidate, feeds, options=options, tolerance=tolerance, floor=floor, converted=True)
+        return judge(
+            reference,
+            candidate,
+            feeds,
+            options=options,
+            tolerance=tolerance,
+            floor=floor,
+            converted=True,
+            channels_last=hub.channels_last,
+        )
 
 
 def _report(

@@ -185,7 +185,8 @@ def common_feeds(
 
     ``hub`` is what ``readable`` found among them: it proves ranges of integers.
     """
-    signature = max((runner.signature for runner in runners), key=_telling)
+    first = 1 if options.input_layouts else len(runners)  # the other has its axes elsewhere
+    signature = max((runner.signature for runner in runners[:first]), key=_telling)
     if shapes:
         signature = Signature(tuple(_reshaped(spec, shapes) for spec in signature.inputs), signature.outputs)
     ranges = integer_ranges(hub.graph) if hub is not None else {}

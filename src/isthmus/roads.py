@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.doctor import require
 from isthmus.hub.model import Hub
 from isthmus.source import Source, SourceKind
-from isthmus.types import Blocker, Change, Kind, Note, Options, StoredWeight
+from isthmus.types import Blocker, Change, Kind, Note, Options, Signature, StoredWeight
 
 FRAMEWORK_OF: Mapping[Kind, SourceKind] = {
     "onnx": "onnx",
@@ -27,9 +27,10 @@ SUFFIXES: Mapping[Kind, str] = {"onnx": ".onnx", "saved_model": "", "torch": ".p
 
 @dataclass(frozen=True)
 class Written:
-    """The live result, and what happened on the way to it."""
+    """The live result, what it takes and gives, and what happened on the way to it."""
 
     model: Any
+    signature: Signature
     ledger: tuple[Change, ...]
     notes: tuple[Note, ...]
     weights: tuple[StoredWeight, ...] = ()
@@ -58,16 +59,20 @@ def write(hub: Hub, kind: Kind, path: Path | None, options: Options) -> Written:
         from isthmus.writers.onnx import write_onnx
 
         written = write_onnx(hub, path, options=options)
-        return Written(written.model, written.hub.ledger, written.hub.notes)
+        return _written(written.model, written.hub)
     if kind in ("torch", "python"):
         from isthmus.writers.torch import write_program, write_python
 
         recorded = (write_program if kind == "torch" else write_python)(hub, path, options=options)
-        return Written(recorded.module, recorded.hub.ledger, recorded.hub.notes, recorded.weights)
+        return _written(recorded.module, recorded.hub, recorded.weights)
     from isthmus.writers.tensorflow import write_saved_model
 
     module = write_saved_model(hub, path, options=options)
-    return Written(module, module.hub.ledger, module.hub.notes)
+    return _written(module, module.hub)
+
+
+def _written(model: Any, hub: Hub, weights: tuple[StoredWeight, ...] = ()) -> Written:
+    return Written(model, hub.signature, hub.ledger, hub.notes, weights)
 
 
 def blockers(hub: Hub, kind: Kind, options: Options) -> list[Blocker]:

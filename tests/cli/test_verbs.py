@@ -193,7 +193,7 @@ def test_a_factory_whose_framework_is_missing(tmp_path, monkeypatch, capsys) -> 
         ["convert", "{linear}", "out.onnx", "--atol", "much"],
         ["convert", "{linear}", "out.pt2", "--to", "onnx", "--no-verify"],
         ["convert", "{linear}", "out", "--opset", "20"],
-        ["convert", "{linear}", "out.onnx", "--input-layouts", "x:NHWC"],
+        ["convert", "{linear}", "out.onnx", "--input-layouts", "y:NHWC"],
         ["convert", "{linear}", "out.onnx", "--dtype", "float16"],
         ["inspect", "model.xyz"],
     ],

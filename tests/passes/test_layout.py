@@ -11,8 +11,11 @@ from evaluate import feeds_of, run
 from layout_nets import NETS, Net, hub_of
 
 from isthmus.errors import UsageError
+from isthmus.passes.base import run as passes_run
+from isthmus.passes.cleanup import RemoveNoOps
 from isthmus.passes.edit import PARAMETER, PERM
 from isthmus.passes.layout.anchors import RULES as ANCHORS
+from isthmus.passes.layout.asked import AskLayouts
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.layout.problem import LAST, SOURCE, Problem
 from isthmus.passes.layout.rewrite import transposes
@@ -87,10 +90,8 @@ def test_layouts_that_are_asked_for(ask_input: bool, ask_output: bool) -> None:
     hub = hub_of(net.text, net.weights)
     feeds = feeds_of(hub, free=5)
     (golden,) = run(hub.model, feeds)
-    ask = AssignLayout(
-        input_layouts={"x": "NHWC" if ask_input else "NCHW"}, output_layouts={"y": "NHWC"} if ask_output else {}
-    )
-    after = ask(hub).hub
+    ask = AskLayouts({"x": "NHWC" if ask_input else "NCHW"}, {"y": "NHWC"} if ask_output else {})
+    after = passes_run(hub, (ask, AssignLayout(), RemoveNoOps()))
     assert len(transposes(after.model)) == 2 - ask_input - ask_output
     assert after.signature.inputs[0].shape == (("n", "h", "w", 4) if ask_input else ("n", 4, "h", "w"))
     assert after.signature.outputs[0].layout == ("NHWC" if ask_output else None)
@@ -109,7 +110,7 @@ def test_layouts_that_are_asked_for(ask_input: bool, ask_output: bool) -> None:
 def test_layouts_that_cannot_be(layouts: dict[str, str], message: str) -> None:
     net = NETS[0]
     with pytest.raises(UsageError, match=message):
-        AssignLayout(input_layouts=layouts)(hub_of(net.text, net.weights))
+        AskLayouts(layouts)(hub_of(net.text, net.weights))
 
 
 DECLINED = {

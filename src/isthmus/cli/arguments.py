@@ -71,10 +71,15 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--opset", type=int, metavar="N", help="pin the ONNX opset (default: the lowest from 18 up)")
     group.add_argument("--dtype", help="element type of the result's floats (default: the source's)")
     group.add_argument("--trainable", action="store_true", help="keep every weight a variable, fold nothing")
-    group.add_argument("--input-layouts", metavar="x:NHWC,…", help="layouts of image inputs (default: the source's)")
-    group.add_argument("--output-layouts", metavar="y:NHWC,…", help="layouts of image outputs")
+    add_layouts(group)
     group.add_argument("--no-verify", action="store_true", help="do not judge the result against its source")
     group.add_argument("--overwrite", action="store_true", help="replace a target that exists")
+
+
+def add_layouts(group: argparse._ActionsContainer) -> None:
+    """Where the result has the channels of images, if not where the source has them."""
+    group.add_argument("--input-layouts", metavar="x:NHWC,…", help="layouts of image inputs (default: the source's)")
+    group.add_argument("--output-layouts", metavar="y:NHWC,…", help="layouts of image outputs")
 
 
 def options(arguments: argparse.Namespace) -> Options:

@@ -14,6 +14,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("candidate", help="the model that should be the same")
     shared.add_reading(parser)
     shared.add_judging(parser)
+    shared.add_layouts(parser)
     parser.add_argument("--trainable", action="store_true", help="compare the gradient of every parameter too")
     shared.add_talk(parser)
     parser.set_defaults(run=run)

@@ -36,6 +36,7 @@ class Hub:
 
     ``signature`` is what the source promised and the target must keep. ``ledger`` has one ``Change`` a pass.
     ``road`` names how the reader got here (``torch.export`` …); ``notes`` are what the user should know.
+    ``channels_last`` tells where the framework of the source has the channels of its images.
     """
 
     model: ir.Model
@@ -46,6 +47,7 @@ class Hub:
     ledger: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
+    channels_last: bool = False
 
     @property
     def graph(self) -> ir.Graph:

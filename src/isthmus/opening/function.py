@@ -101,19 +101,27 @@ class Opened:
         Raises errors.Unsupported where the model decides by the values of tensors in Python, or where its framework
         cannot make a graph of it.
         """
-        with self.tracing() as scopes:
-            if self.concrete is not None:
+        if self.concrete is not None:
+            with self.tracing() as scopes:
                 return self.concrete, scopes
-            specs = [tf.TensorSpec(i.spec.shape, i.spec.dtype, name=f"input_{n}") for n, i in enumerate(self.inputs)]
-            function = tf.function(lambda *tensors: self.call(*tensors), autograph=False)
+        try:
             try:
-                return function.get_concrete_function(*specs), scopes
-            except tf.errors.OperatorNotAllowedInGraphError as error:
-                reason = f"its Python code looks at the values of tensors: {str(error).splitlines()[0]}"
-                raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
-            except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
-                reason = f"its framework cannot make a graph of it: {_told(error)}"
-                raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
+                return self._trace(autograph=False)
+            except tf.errors.OperatorNotAllowedInGraphError:  # what Python decides, the graph may be made to decide
+                return self._trace(autograph=True)
+        except tf.errors.OperatorNotAllowedInGraphError as error:
+            reason = f"its Python code looks at the values of tensors: {_told(error)}"
+            raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
+        except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
+            reason = f"its framework cannot make a graph of it: {_told(error)}"
+            raise Unsupported(f"{self.name} cannot be traced", [Blocker(self.name, reason)]) from error
+
+    def _trace(self, *, autograph: bool) -> tuple[Any, Scopes]:
+        """As Keras exports models, without AutoGraph, or as ``tf.function`` makes graphs of Python, with it."""
+        specs = [tf.TensorSpec(i.spec.shape, i.spec.dtype, name=f"input_{n}") for n, i in enumerate(self.inputs)]
+        with self.tracing() as scopes:
+            function = tf.function(lambda *tensors: self.call(*tensors), autograph=autograph)
+            return function.get_concrete_function(*specs), scopes
 
 
 def _told(error: BaseException) -> str:

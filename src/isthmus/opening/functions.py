@@ -140,7 +140,7 @@ def of_module(module: Any, inputs: Any, dynamic_shapes: Any, signature: str | No
     key = key or (next(iter(functions)) if len(functions) == 1 else "")
     if key not in functions and ((inputs is None and dynamic_shapes is None) or not callable(module) or key):
         raise no_signature(label, key, sorted(signatures), [name for name in functions if name not in signatures])
-    function = functions[key] if key else tf.function(type(module).__call__.__get__(module), autograph=False)
+    function = functions[key] if key else tf.function(type(module).__call__.__get__(module))
     return of_function(function, inputs, dynamic_shapes, name=label, kind="tensorflow.Module", root=module)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from isthmus.errors import UsageError
 from isthmus.opening.function import Opened, Scopes, Variable
 from isthmus.opening.functions import weights_of
-from isthmus.opening.keras_tracing import recorded_callers
+from isthmus.opening.keras_tracing import is_legacy, recorded_callers
 from isthmus.opening.names import distinct, leaves, output_names
 from isthmus.opening.shapes import inputs_of, specs_of_inputs, tells_types
 
@@ -66,7 +66,7 @@ class _Keywords(dict[str, Any]):
 
 
 def _require_tensorflow(model: Any, label: str) -> None:
-    if _is_legacy(model):
+    if is_legacy(model):
         return
     import keras
 
@@ -75,10 +75,6 @@ def _require_tensorflow(model: Any, label: str) -> None:
             f"{label} computes in {backend}, and is read in TensorFlow",
             hint="save it, and convert the file with KERAS_BACKEND=tensorflow",
         )
-
-
-def _is_legacy(model: Any) -> bool:
-    return any(cls.__module__.partition(".")[0] == "tf_keras" for cls in type(model).__mro__)
 
 
 def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> Any:
@@ -92,6 +88,8 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
     if own is not None:
         return tf.nest.map_structure(_spec, own)
     parameters = _parameters(model)
+    if inputs is None and not tells_types(dynamic_shapes) and (called := _called_specs(model, parameters)):
+        return _merged(called, parameters)
     built = getattr(model, "_build_shapes_dict", None) or {}
     if inputs is not None or not built or tells_types(dynamic_shapes):
         told = specs_of_inputs(inputs, dynamic_shapes, parameters, batched=True)
@@ -109,6 +107,22 @@ def _input_specs(model: Any, label: str, inputs: Any, dynamic_shapes: Any) -> An
             hint="pass inputs (--inputs FILE.npz)",
         )
     return _merged(made, parameters)
+
+
+def _called_specs(model: Any, parameters: Sequence[str]) -> dict[str, Any]:
+    """What a subclassed model of tf_keras was first called with, by argument and with the batch free."""
+    told = model.save_spec() if is_legacy(model) else None
+    if told is None:
+        return {}
+    positional, named = told
+    given = {**dict(zip(parameters, positional, strict=False)), **named}
+    return {name: spec for name, spec in given.items() if name in parameters and _holds_specs(spec)}
+
+
+def _holds_specs(structure: Any) -> bool:
+    """Whether it is made of specs of dense tensors alone: None, flags and the like are what ``call`` takes itself."""
+    flat = tf.nest.flatten(structure)
+    return bool(flat) and all(isinstance(item, tf.TensorSpec) for item in flat)
 
 
 def _of_any_batch(model: Any, spec: tf.TensorSpec) -> tf.TensorSpec:
@@ -157,7 +171,8 @@ def _spec(tensor: Any) -> tf.TensorSpec:
     """A KerasTensor of either Keras as a spec."""
     dtype = tensor.dtype if isinstance(tensor.dtype, (str, tf.DType)) else str(tensor.dtype)
     maker = getattr(getattr(tensor, "_keras_history", None), "operation", None)  # of Keras 3
-    return tf.TensorSpec(tuple(tensor.shape), dtype, name=str((maker or tensor).name))
+    shape = tensor.shape if isinstance(tensor.shape, tf.TensorShape) else tuple(tensor.shape)  # may have no rank
+    return tf.TensorSpec(shape, dtype, name=str((maker or tensor).name))
 
 
 def _input_names(model: Any, structure: Any) -> list[str]:

@@ -54,11 +54,28 @@ def _as_if_eager() -> Iterator[None]:
 
 def _watched(layer: Any, callers: dict[str, Any]) -> Callable[..., Any]:
     call = layer.call
+    entered = (lambda: call) if is_legacy(layer) else (lambda: _as_its_caller(call))
+
+    @tf.autograph.experimental.do_not_convert
+    def note() -> None:
+        scope = "" if tf.executing_eagerly() else tf.compat.v1.get_default_graph().get_name_scope()
+        if scope:
+            callers.setdefault(scope, layer)
 
     @functools.wraps(call)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        if not tf.executing_eagerly() and (scope := tf.compat.v1.get_default_graph().get_name_scope()):
-            callers.setdefault(scope, layer)
-        return call(*args, **kwargs)
+    def watched(*args: Any, **kwargs: Any) -> Any:  # plain enough for AutoGraph, which converts what it calls
+        note()
+        return entered()(*args, **kwargs)
 
     return watched
+
+
+def _as_its_caller(call: Callable[..., Any]) -> Callable[..., Any]:
+    """``call`` by way of AutoGraph where its caller is: Keras 3 stands between the two, and tf_keras does this."""
+    autograph = tf.__internal__.autograph
+    return autograph.tf_convert(call, autograph.control_status_ctx())
+
+
+def is_legacy(layer: Any) -> bool:
+    """Whether a layer or model is one of tf_keras."""
+    return any(cls.__module__.partition(".")[0] == "tf_keras" for cls in type(layer).__mro__)

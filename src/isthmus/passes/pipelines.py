@@ -15,6 +15,7 @@ from isthmus.passes.fold import FoldConstants
 from isthmus.passes.functions import ExpandFunctions
 from isthmus.passes.groupnorm import FuseGroupNorm
 from isthmus.passes.heads import FuseHeads
+from isthmus.passes.layout.asked import AskLayouts
 from isthmus.passes.layout.first import ChannelsFirst
 from isthmus.passes.layout.layout import AssignLayout
 from isthmus.passes.linear import FuseLinear
@@ -44,13 +45,14 @@ def for_tensorflow(hub: Hub, table: LoweringTable, *, trainable: bool = False, o
 def tensorflow_passes(table: LoweringTable, *, trainable: bool, options: Options) -> tuple[HubPass, ...]:
     """In order. What AssignLayout is given must be final, for it reads shapes; after it only leftovers are swept."""
     return (
+        AskLayouts(options.input_layouts, options.output_layouts),
         DecomposeContrib(table),
         simplify(trainable=trainable),
         ExpandFunctions(table),
         simplify(trainable=trainable),
         FuseGroupNorm(),
         *(() if trainable else (FoldBatchNorm(),)),
-        AssignLayout(trainable=trainable, input_layouts=options.input_layouts, output_layouts=options.output_layouts),
+        AssignLayout(trainable=trainable),
         FoldConstants(trainable=trainable),
         SimplifyMoves(),
         RemoveNoOps(trainable=trainable),
@@ -69,6 +71,7 @@ def for_torch(hub: Hub, table: LoweringTable, *, trainable: bool = False, option
 def torch_passes(table: LoweringTable, *, trainable: bool, options: Options) -> tuple[HubPass, ...]:
     """In order."""
     return (
+        AskLayouts(options.input_layouts, options.output_layouts),
         DecomposeContrib(table),
         FillWeights(),
         simplify(trainable=True),
@@ -103,6 +106,10 @@ def simplify(*, trainable: bool) -> HubPass:
     )
 
 
-def for_onnx(hub: Hub, version: int = HUB_OPSET) -> Hub:
+def for_onnx(hub: Hub, version: int = HUB_OPSET, *, options: Options | None = None) -> Hub:
     """The hub as ONNX Runtime runs it at opset ``version``: it knows com.microsoft, and optimises by itself."""
-    return run(hub, (ChannelsFirst(), ListAllPads(), KeepZeros(version), GatherTextByRow(), WidenTypes(version)))
+    asked = options or Options()
+    asks = AskLayouts(asked.input_layouts, asked.output_layouts)
+    return run(
+        hub, (asks, ChannelsFirst(), ListAllPads(), KeepZeros(version), GatherTextByRow(), WidenTypes(version))
+    )

@@ -29,6 +29,7 @@ def judge(
     floor: Floor | None = None,
     notes: Sequence[Note] = (),
     converted: bool = False,
+    channels_last: bool = False,
 ) -> Verdict:
     """Run both on every sample and compare each output by name.
 
@@ -38,13 +39,14 @@ def judge(
     which it agrees with. Outputs that the reference itself makes at random are compared by mean and spread.
     ``floor`` is asked, where ``tolerance`` is exceeded, how much of an output rounding leaves undecided. With
     ``options.trainable`` the gradients of one loss by every parameter are compared as well, where both sides train;
-    ``converted`` says that the candidate was made of the reference, which tells whose weights its own come from.
+    ``converted`` says that the candidate was made of the reference, which tells whose weights its own come from, and
+    ``channels_last`` that the reference has the channels of images there, where ``options`` ask for other layouts.
 
     Raises ``RunnerFailed`` where a process dies, or where the reference runs on none of the inputs.
     """
     options = options or Options()
     tolerance = tolerance or ScaledTolerance.from_options(options)
-    session = _Session(reference, candidate, options, tolerance, floor, converted)
+    session = _Session(reference, candidate, options, tolerance, floor, converted, channels_last)
     level = 0
     for index in range(max(1, feeds.samples)):  # even one that is asked for none
         level = session.take(feeds.attempts(index, level), level)
@@ -61,6 +63,7 @@ class _Session:
     tolerance: Tolerance
     floor: Floor | None = None
     converted: bool = False
+    channels_last: bool = False
     samples: list[Sample] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     measures: dict[str, dict[str, Measure]] = field(default_factory=dict)
@@ -105,7 +108,7 @@ class _Session:
         for variant, expected in outputs.items():
             self._compare(self.measures.setdefault(variant, {}), expected, made, tolerance)
         if self.options.trainable and self.reference.trains and self.candidate.trains:
-            self._compare_gradients(feed, relaid(feed.values, self.options.input_layouts), outputs[DEFAULT])
+            self._compare_gradients(feed, self._given(feed), outputs[DEFAULT])
         return feed.level
 
     def verdict(self, notes: Sequence[Note]) -> Verdict:
@@ -154,11 +157,16 @@ class _Session:
 
     def _made(self, feed: Feed) -> Outputs | ModelRaised:
         """What the result makes of a sample, or what it raises over it."""
-        given = relaid(feed.values, self.options.input_layouts)
+        last = self.channels_last
         try:
-            return relaid(self.candidate.run(given), self.options.output_layouts, back=True)
+            made = self.candidate.run(self._given(feed))
+            return relaid(made, self.options.output_layouts, channels_last=last, back=True)
         except ModelRaised as error:
             return error
+
+    def _given(self, feed: Feed) -> Mapping[str, Value]:
+        """What the candidate is given: the sample in the layouts that were asked for."""
+        return relaid(feed.values, self.options.input_layouts, channels_last=self.channels_last)
 
     def _note_declined(self, feed: Feed, refusal: SizesRefused) -> None:
         """Sizes that the reference takes and the result does not, once for each reason."""
@@ -214,7 +222,7 @@ class _Session:
         if self.gradients is None:
             exactly = self.options.atol is not None
             self.gradients = GradientMeasures(self.tolerance, exactly, self.converted)
-        weighted = relaid(weights, self.options.output_layouts)
+        weighted = relaid(weights, self.options.output_layouts, channels_last=self.channels_last)
         try:
             made = self.candidate.gradients(given, weighted)
         except ModelRaised as error:

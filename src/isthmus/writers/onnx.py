@@ -58,7 +58,7 @@ def write_onnx(hub: Hub, path: Path | None, *, options: Options | None = None) -
     if stands:
         raise Unsupported("this model cannot be written as ONNX", stands)
     version = _opset(hub, options)
-    hub = for_onnx(hub, version)
+    hub = for_onnx(hub, version, options=options)
     model = hub.model
     to_opset(model, version)
     _import_what_is_used(model)

@@ -22,7 +22,7 @@ from keras_agreement import assert_near
 from reading import run_hub
 from tf_keras import layers
 
-from isthmus.errors import UnsafeInput, UsageError
+from isthmus.errors import UnsafeInput, Unsupported, UsageError
 from isthmus.hub.model import Hub
 from isthmus.readers.tensorflow import read_tensorflow
 from isthmus.types import Options
@@ -195,3 +195,49 @@ def test_python_code_must_be_trusted(suffix: str, tmp_path: Path) -> None:
         read_tensorflow(path)
     array = _normal(2, 4)
     agrees(path, array, 2 * array, options=Options(trust_pickle=True))
+
+
+class Chosen(keras2.Model):
+    """What it is called with decides how many inputs it has, and a size which way it goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = layers.Embedding(7, 3, name="rows")
+
+    def call(self, inputs: Any, scale: Any = None, training: bool = False) -> Any:
+        ids, weights = (inputs["ids"], inputs["weights"]) if isinstance(inputs, dict) else (inputs, None)
+        x = self.rows(ids)
+        if tf.shape(ids)[1] > 2:
+            x = x[:, 1:]
+        x = tf.reduce_sum(x, axis=1)
+        x = x if weights is None else x * weights
+        return x if scale is None else x * scale
+
+
+IDS = np.arange(8).reshape(2, 4).astype(np.int32) % 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "names"),
+    [
+        ((IDS,), {}, ["input_1"]),
+        (({"ids": IDS, "weights": _normal(2, 1)},), {}, ["ids", "weights"]),
+        ((IDS,), {"scale": _normal(2, 1), "training": False}, ["inputs", "scale"]),
+    ],
+)
+def test_a_subclassed_model_is_what_it_was_first_called_with(
+    arguments: tuple[Any, ...], keywords: dict[str, Any], names: list[str]
+) -> None:
+    model = Chosen()
+    expected = model(*arguments, **keywords)
+    hub = read_tensorflow(model)
+    assert [spec.name for spec in hub.signature.inputs] == names
+    assert {(spec.shape or ())[0] for spec in hub.signature.inputs} == {"batch"}
+    given = [array for array in tf.nest.flatten((arguments, keywords)) if isinstance(array, np.ndarray)]
+    assert_near(run_hub(hub, *given), [expected.numpy()])
+
+
+def test_an_output_without_a_rank_is_refused() -> None:
+    model = keras2.Sequential([layers.Lambda(tf.squeeze, input_shape=[1, 2])])
+    with pytest.raises(Unsupported, match="the rank of its result is not known"):
+        read_tensorflow(model)

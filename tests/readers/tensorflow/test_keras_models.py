@@ -182,3 +182,20 @@ def test_half_precision_between_layers() -> None:
     model = keras.Model(x, layers.Dense(3, dtype="float32")(half))
     hub = read_tensorflow(model)
     np.testing.assert_allclose(run_hub(hub, X)[0], np.asarray(model(X)), atol=5e-3)
+
+
+class Deciding(keras.Model):
+    """Python that looks at a tensor, which Keras runs eagerly and cannot make a graph of by itself."""
+
+    def call(self, x: Any) -> Any:
+        if tf.reduce_sum(x) > 0:
+            return x * 2
+        return x - 1
+
+
+def test_what_python_decides_is_decided_in_the_graph() -> None:
+    model = Deciding()
+    hub = read_tensorflow(model, inputs={"x": X})
+    assert "If" in {node.op_type for node in hub.graph}
+    for x in (np.abs(X), -np.abs(X)):
+        assert_near(run_hub(hub, x), [np.asarray(model(x))])

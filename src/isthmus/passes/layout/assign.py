@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -31,7 +31,6 @@ class Layouts:
     choice_of: dict[ir.Node, int] = field(default_factory=dict)
     uses: dict[tuple[ir.Node, int], int] = field(default_factory=dict)
     makers: dict[ir.Value, int] = field(default_factory=dict)
-    asked: dict[ir.Value, int] = field(default_factory=dict)
     perms: dict[ir.Value, Perm] = field(default_factory=dict)
     turns: list[ir.Node] = field(default_factory=list)
     problem: Problem = field(default_factory=Problem)
@@ -57,8 +56,6 @@ def pose(
     reasons: Reasons,
     *,
     move: Move = TO_LAST,
-    last_inputs: Sequence[ir.Value] = (),
-    last_outputs: Sequence[ir.Value] = (),
 ) -> Layouts:
     """Ask every node of the model and of its subgraphs for its plan, and link what they share."""
     layouts = Layouts(move)
@@ -82,8 +79,6 @@ def pose(
         else:
             reasons.decline(node, reason)
             del layouts.plans[node]
-    layouts.makers.update(dict.fromkeys(last_inputs, LAST))
-    layouts.asked.update(dict.fromkeys(last_outputs, LAST))
     _link(layouts)
     _prefer(layouts)
     return layouts
@@ -119,7 +114,7 @@ def _link(layouts: Layouts) -> None:
         if value.const_value is not None and value.producer() is None:
             continue  # an initializer is permuted at conversion, which costs nothing
         users = [layouts.user(node, index) for node, index in value.uses()]
-        users += [layouts.asked.get(value, SOURCE)] if value.is_graph_output() else []
+        users += [SOURCE] if value.is_graph_output() else []
         layouts.problem.link(layouts.maker(value), tuple(users), price(value, layouts.move))
 
 

@@ -11,6 +11,7 @@ from isthmus.passes.edit import PERM, Editor, attribute, dims
 from isthmus.passes.layout.assign import Layouts, turned_perm
 from isthmus.passes.layout.hands import Hands
 from isthmus.passes.layout.perms import TO_LAST, inverse, is_identity, moved, spelled, weight_perm
+from isthmus.passes.layout.problem import SOURCE
 
 
 def rewrite(model: ir.Model, layouts: Layouts, last: Sequence[bool], *, trainable: bool) -> bool:
@@ -73,7 +74,7 @@ def _meet(layouts: Layouts, last: Sequence[bool], hands: Hands) -> None:
                 hands.reorder(node, index, perm)
             else:
                 node.replace_input_with(index, hands.turned(value, perm if wants_last else inverse(perm)))
-        if value.is_graph_output() and last[layouts.asked.get(value, 0)] != made_last:
+        if value.is_graph_output() and last[SOURCE] != made_last:
             _deliver(layouts, hands, value, inverse(perm) if made_last else perm)
 
 

@@ -82,6 +82,7 @@ def read_program(program: Program, *, guessed: bool = False) -> Hub:
         road=program.road,
         notes=(*program.notes, *reader.notes),
         extras={STATE: state},  # every weight is marked as one
+        channels_last=True,
     )
     for node in hub.graph.all_nodes():
         provenance.stamp(node, cls=program.classes.get(provenance.where(node).module, ""))
