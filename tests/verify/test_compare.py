@@ -210,6 +210,7 @@ def test_random_draws_are_held_against_mean_and_spread() -> None:
     assert not spread_agrees(draws[0], draws[1] + 1)
     assert not spread_agrees(draws[0], draws[1] * 2)
     assert not spread_agrees(draws[0], draws[1][:10])
+    assert spread_agrees(draws[0, :1], draws[1, :1])  # one number has no spread
 
 
 def test_a_list_of_maps_is_held_against_the_matrix_that_stands_for_it() -> None:

@@ -13,6 +13,8 @@ from isthmus.verify.runners.codec import Array, Value, dtype_name
 from isthmus.verify.tolerance import Bounds, Tolerance, is_floating
 
 _CHUNK = 1 << 20
+FEW = 16
+"""Random values of which neither mean nor spread can be told."""
 _DRIFT_FACTOR = 100.0
 _DRIFT_COSINE = 0.99
 _ORDER: tuple[Grade, ...] = ("exact", "noise", "drift", "wrong")
@@ -257,12 +259,15 @@ def _argmax_flips(reference: Array, candidate: Array, bounds: Bounds) -> int:
 
 
 def spread_agrees(reference: Value, candidate: Value) -> bool:
-    """Whether two random draws may come from one source: type, shape, and mean and spread within five sigma."""
+    """Whether two random draws may come from one source: type, shape, and mean and spread within five sigma.
+
+    Of fewer than ``FEW`` values neither can be told.
+    """
     if not isinstance(reference, np.ndarray) or not isinstance(candidate, np.ndarray):
         return reference is candidate
     if reference.dtype != candidate.dtype or reference.shape != candidate.shape:
         return False
-    if reference.dtype.kind in "OUS" or not reference.size:
+    if reference.dtype.kind in "OUS" or reference.size < FEW:
         return True
     left, right = _wide(reference).reshape(-1), _wide(candidate).reshape(-1)
     if not (np.isfinite(left).all() and np.isfinite(right).all()):

@@ -24,6 +24,9 @@ _WORDS = ("", "a", "isthmus", "Landenge", "two words", "naïve", "0", "-1.5")
 _DEFAULT_INTEGERS = (0, 9)
 _LEAST_INTEGERS = (0, 1)
 _SEQUENCE_LENGTH = 2
+_LEAST, _ALIKE, _CARES = 1, 2, 3
+"""How carefully integers are chosen, by round: within what is proved, then 0 and 1 at most, then all alike."""
+_SAMPLES_APART = 3
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Feed:
     sizes: Mapping[str, int]
     values: Mapping[str, Value] = field(repr=False)
     level: int = 0
+    alike: bool = False
+    """Whether every input of integers holds one value only."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +61,54 @@ class Feeds:
         """The sample ``index`` at the sizes of ``level``, then at others, for a model that refuses the first.
 
         When all sizes are through they come once more with integers of 0 and 1, where no proof bounds those: they
-        may be indices. The user's own inputs are tried as they are or not at all.
+        may be indices. Then with integers all alike within an input: pairs of them may have to be in order, as the
+        corners of a box are. The user's own inputs are tried as they are or not at all.
         """
         if index == 0 and self.user is not None:
             yield Feed(0, "user", free_sizes(self.signature, self.user), self.user)
             return
         known = free_sizes(self.signature, self.user) if self.user is not None else {}
         sweep = Sweep(self.signature, self.sizes, known)
-        rounds = 2 if any(self._is_unproved(spec) for spec in self.signature.inputs) else 1
+        useful = self._useful_cares()
         tried: list[tuple[int, Mapping[str, int]]] = []
-        for step in range(rounds * sweep.levels):
-            attempt = (level + step) % (rounds * sweep.levels)
-            careful, size_level = divmod(attempt, sweep.levels)
-            choice = careful, sweep.sizes(index, size_level)
-            if choice not in tried:
+        for step in range(_CARES * sweep.levels):
+            attempt = (level + step) % (_CARES * sweep.levels)
+            care, size_level = divmod(attempt, sweep.levels)
+            choice = care, sweep.sizes(index, size_level)
+            if care in useful and choice not in tried:
                 tried.append(choice)
                 yield self._made(index, attempt, sweep)
 
     def _made(self, index: int, level: int, sweep: Sweep) -> Feed:
-        careful, size_level = divmod(level, sweep.levels)
+        care, size_level = divmod(level, sweep.levels)
         sizes = sweep.sizes(index, size_level)
         values: dict[str, Value] = {}
         for place, spec in enumerate(self.signature.inputs):
             rng = np.random.Generator(np.random.PCG64([self.seed, index, place]))
-            bounds = _LEAST_INTEGERS if careful and self._is_unproved(spec) else self.ranges.get(spec.name)
+            bounds = self._bounds(spec, care, index)
             values[spec.name] = _value(spec, sweep.shape(spec.name, sizes), rng, bounds)
-        return Feed(index, "synthetic", sizes, values, level)
+        return Feed(index, "synthetic", sizes, values, level, alike=care == _ALIKE)
+
+    def _bounds(self, spec: TensorSpec, care: int, index: int) -> Range | None:
+        """Between which values an input is drawn; None where its type alone says."""
+        if care == _ALIKE and _is_integer(spec):
+            least, most = map(int, self.ranges.get(spec.name, _LEAST_INTEGERS))
+            one = least + index % (min(most - least, _SAMPLES_APART) + 1)
+            return one, one
+        return _LEAST_INTEGERS if care == _LEAST and self._is_unproved(spec) else self.ranges.get(spec.name)
+
+    def _useful_cares(self) -> frozenset[int]:
+        """The rounds that differ from those before them."""
+        unproved = any(self._is_unproved(spec) for spec in self.signature.inputs)
+        integers = any(_is_integer(spec) for spec in self.signature.inputs)
+        return frozenset({0} | ({_LEAST} if unproved else set()) | ({_ALIKE} if integers else set()))
 
     def _is_unproved(self, spec: TensorSpec) -> bool:
-        return bool(spec.dtype) and numpy_dtype(spec.dtype).kind in "iu" and spec.name not in self.ranges
+        return _is_integer(spec) and spec.name not in self.ranges
+
+
+def _is_integer(spec: TensorSpec) -> bool:
+    return bool(spec.dtype) and numpy_dtype(spec.dtype).kind in "iu"
 
 
 def synthesize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from isthmus.errors import RunnerFailed
 from isthmus.types import Note, Options, Sample, Verdict
-from isthmus.verify.compare import Measure, spread_agrees
+from isthmus.verify.compare import FEW, Measure, spread_agrees
 from isthmus.verify.feeds import Feed, Feeds
 from isthmus.verify.floor import Floor
 from isthmus.verify.gradients import GradientMeasures, cotangents
@@ -17,6 +19,8 @@ from isthmus.verify.runners.protocol import DEFAULT, ModelRaised, Runner, SizesR
 from isthmus.verify.tolerance import ScaledTolerance, Tolerance
 
 Outputs = Mapping[str, Value]
+_EMPTY_ATTEMPTS = 8
+"""How many sizes of a sample are tried for one that gives something."""
 
 
 def judge(
@@ -93,6 +97,7 @@ class _Session:
             self._note_declined(feed, made)
             return feed.level
         self.samples.append(Sample(feed.index, feed.origin, feed.sizes))
+        self._note_alike(feed)
         if len(self.samples) == 1:
             self._look_for_chance(feed, outputs)
         self._compare_variants(outputs)
@@ -139,7 +144,11 @@ class _Session:
         )
 
     def _tried(self, attempts: Iterable[Feed], refusals: list[str]) -> tuple[Feed, dict[str, Outputs]] | None:
-        """The next attempt that the reference takes; what it says of those before is added to ``refusals``."""
+        """The next attempt that the reference takes and returns something for, if there is any such.
+
+        What it says of those before is added to ``refusals``.
+        """
+        empty: list[tuple[Feed, dict[str, Outputs]]] = []
         for feed in attempts:
             try:
                 outputs: dict[str, Outputs] = {
@@ -152,8 +161,11 @@ class _Session:
                 text = f"the reference itself refused {len(refusals)} choices of sizes, first {refusals[0]}"
                 self.notes.append(Note("sizes", text))
             self.refused += len(refusals)
+            if feed.sizes and _is_empty(outputs[DEFAULT]) and len(empty) < _EMPTY_ATTEMPTS:
+                empty.append((feed, outputs))  # too small for this model, if another size gives more
+                continue
             return feed, outputs
-        return None
+        return empty[0] if empty else None
 
     def _made(self, feed: Feed) -> Outputs | ModelRaised:
         """What the result makes of a sample, or what it raises over it."""
@@ -176,6 +188,12 @@ class _Session:
         self.declined.add(reason)
         text = f"the reference takes {_sizes_text(feed)} and the result declares that it does not: {reason}"
         self.notes.append(Note("sizes", text, "the sizes that were judged are those of the samples"))
+
+    def _note_alike(self, feed: Feed) -> None:
+        """Integers that had to be all alike prove less than those that differ."""
+        if feed.alike and not any(note.topic == "integers" for note in self.notes):
+            text = "integers are all alike within an input, for the reference takes no others that were tried"
+            self.notes.append(Note("integers", text, "pass inputs that mean something with --inputs"))
 
     def _look_for_chance(self, feed: Feed, outputs: Mapping[str, Outputs]) -> None:
         """Run the reference again: what it does not repeat cannot be held against the candidate value by value."""
@@ -201,7 +219,9 @@ class _Session:
             elif name in self.random:
                 if not spread_agrees(value, made[name]):
                     measure.condemn("random in the reference, and the result's mean or spread is another")
-                measure.soften("random in the reference: compared by mean and spread")
+                few = isinstance(value, np.ndarray) and value.size < FEW
+                how = "by type and shape, for its values are few" if few else "by mean and spread"
+                measure.soften(f"random in the reference: compared {how}")
             else:
                 measure.add(value, made[name], tolerance)
         for name in made:
@@ -300,6 +320,11 @@ class _Session:
                 what = "held no finite number" if measure.entries else "was empty"
                 text = f"{measure.output!r} {what} in any sample, so its agreement proves little"
                 self.notes.append(Note("values", text, "pass inputs that mean something with --inputs"))
+
+
+def _is_empty(outputs: Outputs) -> bool:
+    """Whether there is nothing in any of them."""
+    return all(isinstance(value, np.ndarray) and not value.size for value in outputs.values())
 
 
 def _agrees(found: Mapping[str, Measure]) -> bool:
