@@ -12,8 +12,9 @@ import tensorflow as tf
 from isthmus.errors import UsageError
 from isthmus.opening.function import Opened, Scopes, Variable
 from isthmus.opening.functions import weights_of
-from isthmus.opening.keras_tracing import is_legacy, recorded_callers
-from isthmus.opening.names import distinct, leaves, output_names
+from isthmus.opening.keras_paths import is_legacy, layers_of, own_path, own_variables, paths_of, variable_name
+from isthmus.opening.keras_tracing import recorded_callers
+from isthmus.opening.names import distinct, leaves, module_path, output_names
 from isthmus.opening.shapes import inputs_of, specs_of_inputs, tells_types
 
 
@@ -55,7 +56,7 @@ def of_model(
         weights=lambda concrete: {**({} if concrete is None else weights_of(concrete)), **_weights(model)},
         tracing=lambda: _recorded_scopes(model),
         returned=_output_specs(model),
-        layers=lambda: [type(layer).__name__ for layer in _layers(model) if _is_leaf(layer)],
+        layers=lambda: [type(layer).__name__ for layer in layers_of(model) if _is_leaf(layer)],
         classes=lambda: _classes(model),
         keeps=(model,),
     )
@@ -127,7 +128,7 @@ def _holds_specs(structure: Any) -> bool:
 
 def _of_any_batch(model: Any, spec: tf.TensorSpec) -> tf.TensorSpec:
     """The spec with a free batch: what a Sequential was first called with fixes none, unless it keeps states."""
-    if any(getattr(layer, "stateful", False) for layer in _layers(model)) or not spec.shape.rank:
+    if any(getattr(layer, "stateful", False) for layer in layers_of(model)) or not spec.shape.rank:
         return spec
     return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, spec.name)
 
@@ -207,52 +208,14 @@ def _is_leaf(layer: Any) -> bool:
     return not list(layer._flatten_layers(include_self=False, recursive=True))
 
 
-def _layers(model: Any) -> list[Any]:
-    return list(model._flatten_layers(include_self=True, recursive=True))
-
-
-def _paths(model: Any) -> dict[int, str]:
-    """Layer → its path, which begins its weights' names; a number is added where two layers share one."""
-    paths: dict[int, str] = {}
-    layers = list({id(layer): layer for layer in _layers(model)}.values())
-    taken: set[str] = set()
-    for layer in layers:
-        path = _path(layer)
-        if layer is model:
-            paths[id(layer)] = path
-            continue
-        candidate, count = path, 0
-        while candidate in taken:
-            count += 1
-            candidate = f"{path}_{count}"
-        taken.add(candidate)
-        paths[id(layer)] = candidate
-    return paths
-
-
 def _classes(model: Any) -> dict[str, str]:
     """The qualified classes of the layers within a model, by their paths as modules."""
-    found = {id(layer): type(layer) for layer in _layers(model) if layer is not model}
+    found = {id(layer): type(layer) for layer in layers_of(model) if layer is not model}
     return {
-        path.replace("/", "."): f"{found[key].__module__}.{found[key].__qualname__}"
-        for key, path in _paths(model).items()
+        module_path(path): f"{found[key].__module__}.{found[key].__qualname__}"
+        for key, path in paths_of(model).items()
         if key in found
     }
-
-
-def _path(layer: Any) -> str:
-    own = [_variable_name(v) for v in _own_variables(layer)]
-    parents = {name.rpartition("/")[0] for name in own}
-    if len(parents) == 1 and (parent := parents.pop()):
-        return parent
-    return str(getattr(layer, "path", None) or layer.name)
-
-
-def _own_variables(layer: Any) -> list[Any]:
-    """The variables that a layer holds itself, not those of its layers."""
-    if hasattr(layer, "_non_trainable_variables"):  # Keras 3
-        return [*layer._trainable_variables, *layer._non_trainable_variables]
-    return [*layer._trainable_weights, *layer._non_trainable_weights]
 
 
 def _states(layer: Any) -> list[Any]:
@@ -261,28 +224,24 @@ def _states(layer: Any) -> list[Any]:
     return [state for state in tf.nest.flatten(states) if hasattr(state, "assign")]
 
 
-def _variable_name(variable: Any) -> str:
-    return str(getattr(variable, "path", None) or variable.name).removesuffix(":0")
-
-
 def _weights(model: Any) -> Mapping[int, Variable]:
     """Every variable of the model by its handle, under its path: unique, and below that of its layer."""
-    paths = _paths(model)
+    paths = paths_of(model)
     found: dict[int, Any] = {}
     names: dict[int, str] = {}
-    for layer in _layers(model):
-        for variable in (*_own_variables(layer), *_states(layer)):
+    for layer in layers_of(model):
+        for variable in (*own_variables(layer), *_states(layer)):
             handle = id(_tensor(variable).handle)
             if handle not in found:
-                own = _variable_name(variable)
-                parent = _path(layer)
+                own = variable_name(variable)
+                parent = own_path(layer)
                 inside = own.startswith(f"{parent}/") and layer is not model
                 found[handle] = variable
                 names[handle] = f"{paths[id(layer)]}{own[len(parent) :]}" if inside else own
     for variable in model.variables:
         handle = id(_tensor(variable).handle)
         found.setdefault(handle, variable)
-        names.setdefault(handle, _variable_name(variable))
+        names.setdefault(handle, variable_name(variable))
     unique = dict(zip(names, distinct(names.values()), strict=True))
     momenta = _momenta(model)
     return {
@@ -293,7 +252,7 @@ def _weights(model: Any) -> Mapping[int, Variable]:
 
 def _momenta(model: Any) -> dict[int, float]:
     """What batch norms keep of their statistics at a step of training, by the handles of these."""
-    norms = [layer for layer in _layers(model) if hasattr(layer, "momentum") and hasattr(layer, "moving_mean")]
+    norms = [layer for layer in layers_of(model) if hasattr(layer, "momentum") and hasattr(layer, "moving_mean")]
     return {
         id(_tensor(statistic).handle): float(layer.momentum)
         for layer in norms
@@ -313,7 +272,7 @@ def _recorded_scopes(model: Any) -> Iterator[Scopes]:
     They are there when it is closed: a path is known for sure once everything is built.
     """
     scopes: dict[str, str] = {}
-    with recorded_callers(_layers(model)) as callers:
+    with recorded_callers(layers_of(model)) as callers:
         yield scopes
-        paths = _paths(model)
+        paths = paths_of(model)
         scopes.update({scope: "" if layer is model else paths[id(layer)] for scope, layer in callers.items()})

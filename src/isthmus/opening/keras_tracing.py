@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from isthmus.opening.keras_paths import is_legacy
+
 
 @contextlib.contextmanager
 def recorded_callers(layers: Iterable[Any]) -> Iterator[dict[str, Any]]:
@@ -54,7 +56,11 @@ def _as_if_eager() -> Iterator[None]:
 
 def _watched(layer: Any, callers: dict[str, Any]) -> Callable[..., Any]:
     call = layer.call
-    entered = (lambda: call) if is_legacy(layer) else (lambda: _as_its_caller(call))
+
+    def entered(*args: Any, **kwargs: Any) -> Any:
+        return _as_its_caller(call)(*args, **kwargs)
+
+    inner = call if is_legacy(layer) else entered
 
     @tf.autograph.experimental.do_not_convert
     def note() -> None:
@@ -65,7 +71,7 @@ def _watched(layer: Any, callers: dict[str, Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def watched(*args: Any, **kwargs: Any) -> Any:  # plain enough for AutoGraph, which converts what it calls
         note()
-        return entered()(*args, **kwargs)
+        return inner(*args, **kwargs)
 
     return watched
 
@@ -74,8 +80,3 @@ def _as_its_caller(call: Callable[..., Any]) -> Callable[..., Any]:
     """``call`` by way of AutoGraph where its caller is: Keras 3 stands between the two, and tf_keras does this."""
     autograph = tf.__internal__.autograph
     return autograph.tf_convert(call, autograph.control_status_ctx())
-
-
-def is_legacy(layer: Any) -> bool:
-    """Whether a layer or model is one of tf_keras."""
-    return any(cls.__module__.partition(".")[0] == "tf_keras" for cls in type(layer).__mro__)

@@ -33,6 +33,11 @@ def output_names(structure: Any) -> list[tuple[str, Any]]:
     return list(zip(distinct(name for name, _ in found), (leaf for _, leaf in found), strict=True))
 
 
+def module_path(path: str) -> str:
+    """``encoder/layer_._0/dense`` → ``encoder.layer.0.dense``: transformers writes ``_._`` for a place in a list."""
+    return path.replace("_._", ".").replace("/", ".")
+
+
 def distinct(names: Iterable[str]) -> list[str]:
     """The names, with a number where one comes again."""
     taken: set[str] = set()

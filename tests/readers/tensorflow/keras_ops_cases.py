@@ -49,6 +49,11 @@ def _named(names: str, *arrays: np.ndarray) -> dict[str, Case]:
     return {name: Case(getattr(ops, name), arrays) for name in names.split()}
 
 
+def _unsigned(results: Any) -> list[Any]:
+    """Vectors may have either sign."""
+    return [ops.abs(result) if result.ndim > 2 else result for result in results]
+
+
 CASES: Mapping[str, Case] = MappingProxyType(
     {
         **_named("abs absolute all any arctan arctanh ceil conj conjugate copy cos cosh count_nonzero", INSIDE),
@@ -80,7 +85,9 @@ CASES: Mapping[str, Case] = MappingProxyType(
         **_named("bitwise_invert bitwise_not", BITS),
         **_named("gcd lcm", np.abs(WHOLE) + 1, POSITIVE),
         **_named("cholesky cholesky_inverse", DEFINITE),
-        **_named("det inv logdet slogdet eigh qr svd pinv matrix_rank", SQUARE),
+        **_named("det inv logdet slogdet qr pinv matrix_rank", SQUARE),
+        "eigh": Case(lambda x: _unsigned(ops.eigh(x + ops.swapaxes(x, -1, -2))), (SQUARE,)),
+        "svd": Case(lambda x: _unsigned(ops.svd(x)), (SQUARE,)),
         "lu_factor": Case(ops.lu_factor, (SQUARE[0],)),
         **_named("solve lstsq", SQUARE[0], _normal(3, 2)),
         **_named("correlate", X[0], Y[0]),

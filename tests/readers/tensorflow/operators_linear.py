@@ -36,5 +36,7 @@ SPECS: tuple[Spec, ...] = (
     spec("Cholesky", given(DEFINITE), **LOOSE),
     *(spec("Qr", x(*shape), full_matrices=[False, True], **LOOSE) for shape in ((4, 4), (2, 5, 3), (2, 3, 5))),
     spec("Qr", given(np.diag([1.0, -2.0, 3.0])), full_matrices=[False], **LOOSE),
-    *(spec(op, x(4, 4), types=REAL) for op in ("Svd", "SelfAdjointEigV2", "Eig")),
+    *(spec("Svd", x(*shape), compute_uv=[False], outputs=1, **LOOSE) for shape in ((4, 4), (2, 5, 3), (2, 3, 5))),
+    *(spec("SelfAdjointEigV2", x(*shape), compute_v=[False], outputs=1, **LOOSE) for shape in ((4, 4), (2, 5, 5))),
+    spec("Eig", x(4, 4), types=REAL),
 )

@@ -241,3 +241,46 @@ def test_an_output_without_a_rank_is_refused() -> None:
     model = keras2.Sequential([layers.Lambda(tf.squeeze, input_shape=[1, 2])])
     with pytest.raises(Unsupported, match="the rank of its result is not known"):
         read_tensorflow(model)
+
+
+class Block(layers.Layer):
+    """As transformers writes its layers: sub-layers, and none of its own weights."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.dense = layers.Dense(4, name="dense")
+        self.act = layers.Activation("relu", name="act")
+        self.norm = layers.LayerNormalization(name="norm")
+
+    def call(self, x: Any) -> Any:
+        return self.norm(x + self.act(self.dense(x)))
+
+
+class Listed(keras2.Model):
+    def __init__(self, pattern: str) -> None:
+        super().__init__(name="listed")
+        self.blocks = [Block(pattern.format(i)) for i in range(3)]
+
+    def call(self, x: Any) -> Any:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("pattern", ["block_._{}", "block.{}"])
+def test_lists_of_layers_are_lists_of_modules(pattern: str) -> None:
+    torch = pytest.importorskip("torch")
+    from isthmus.hub.provenance import where
+    from isthmus.writers.torch.record import record
+
+    model, x = Listed(pattern), _normal(3, 4)
+    expected = model(x)
+    hub = read_tensorflow(model)
+    places = {where(node).module for node in hub.graph}
+    assert {"listed.block.0", "listed.block.1.dense", "listed.block.2.act", "listed.block.0.norm"} <= places
+    module = record(hub).module
+    names = ("dense.weight", "dense.bias", "norm.weight", "norm.bias")
+    assert list(module.state_dict()) == [f"listed.block.{i}.{name}" for i in range(3) for name in names]
+    assert [type(block).__name__ for block in module.get_submodule("listed.block").children()] == ["Block"] * 3
+    with torch.no_grad():
+        assert_near([module(torch.from_numpy(x)).numpy()], [expected.numpy()])

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from isthmus.opening.names import module_path
 from isthmus.readers.tensorflow.attributes import FunctionName, attribute_value
 from isthmus.readers.tensorflow.functions import function_graph
 from isthmus.readers.tensorflow.program import Variable
@@ -19,7 +20,7 @@ def module_of(scope: str, modules: Mapping[str, str]) -> str:
     for length in range(len(parts), 0, -1):
         known = modules.get("/".join(parts[:length]))
         if known is not None:
-            return known.replace("/", ".")
+            return module_path(known)
     return "" if modules else ".".join(parts)
 
 

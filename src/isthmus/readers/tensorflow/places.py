@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from isthmus.opening.names import module_path
+
 _LEAVES = {
     "kernel": "weight",
     "depthwise_kernel": "weight",
@@ -38,5 +40,5 @@ def torch_keys(names: Iterable[str]) -> dict[str, str]:
         renamed = [told.get(leaf, leaf) for leaf in leaves]
         for leaf, key in zip(leaves, renamed, strict=True):
             own = key if renamed.count(key) == 1 else leaf
-            found[f"{layer}/{leaf}"] = f"{layer}/{own}".replace(".", "_" if own == leaf else ".").replace("/", ".")
+            found[f"{layer}/{leaf}"] = f"{module_path(layer)}.{own if own != leaf else leaf.replace('.', '_')}"
     return found

@@ -35,11 +35,11 @@ def join_calls(module: fx.GraphModule, tree: Tree, name: str, path: str, depth: 
 
 
 def list_children(module: nn.Module, name: str, kind: str | None) -> bool:
-    """Hold the children in a ModuleList or a ModuleDict where the source did."""
+    """Hold the children in a ModuleList or a ModuleDict where the source did; False where none could be nested."""
     parent, _, leaf = name.rpartition(".")
-    owner = module.get_submodule(parent)
-    held = owner._modules.get(leaf)
-    if type(held) is not nn.Module or held._parameters or held._buffers:
+    modules = dict(module.named_modules())
+    owner, held = modules.get(parent), modules.get(name)
+    if owner is None or held is None or type(held) is not nn.Module or held._parameters or held._buffers:
         return False
     keys = list(held._modules)
     made: nn.Module | None = None

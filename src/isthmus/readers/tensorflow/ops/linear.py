@@ -187,16 +187,6 @@ def _transposed(op, x, rank):
     return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
-@read("Svd", ignore=("compute_uv", "full_matrices"))
-def svd(op, c, x):
-    c.refuse("singular values are found by iteration until nothing changes, for which ONNX has no operator")
-
-
-@read("SelfAdjointEigV2", ignore=("compute_v",))
-def eigh(op, c, x):
-    c.refuse("eigenvalues are found by iteration until nothing changes, for which ONNX has no operator")
-
-
 @read("Eig", ignore=("compute_v",))
 def eig(op, c, x):
     c.refuse("eigenvalues are found by iteration until nothing changes, for which ONNX has no operator")
