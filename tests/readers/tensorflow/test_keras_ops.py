@@ -26,7 +26,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "eig": "found by iteration",
         **dict.fromkeys(("i0", "nextafter"), _UNKNOWN),
         "ctc_loss": "the rank of its input 0 is not known",
-        "ctc_decode": _UNKNOWN,
     }
 )
 """Function → what the refusal says."""

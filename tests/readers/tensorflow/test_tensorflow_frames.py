@@ -190,6 +190,21 @@ def test_a_phase_that_has_a_default_leaves_its_branch(tmp_path: Path) -> None:
     assert ops(frozen(tmp_path, build, X)) == ["Mul"]
 
 
+def test_a_default_is_told(tmp_path: Path) -> None:
+    hub = frozen(tmp_path, lambda x: x * v1.placeholder_with_default([2.0], [None], name="scale"), X)
+    assert "'scale' is what it is by default" in "".join(note.text for note in hub.notes)
+
+
+def test_a_table_that_was_left_behind_has_no_size(tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        filled = tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([1, 2], tf.int64))
+        table = tf.lookup.StaticHashTable(filled, -1)
+        return tf.cast(table.size(), tf.float32) + x
+
+    with pytest.raises(Unsupported, match="what fills"):
+        frozen(tmp_path, build, X)
+
+
 # -------------------------------------------------------------------------------------------------- lowered
 
 

@@ -43,8 +43,12 @@ def extract_patches(op, c, image, *, ksizes, strides, rates, padding):
 @read("ExtractVolumePatches")
 def extract_volumes(op, c, image, *, ksizes, strides, padding):
     form = Format(5, last=True)
+    told = c.output_shape()  # where sizes are free TensorFlow tells a rank of 4, and whoever takes it believes that
+    users = {user.type for user in c.node.outputs[0].consumers()}
+    if told is not None and len(told) != form.rank and users - {"Identity"}:
+        c.refuse("a graph of TensorFlow gives it four axes where sizes are free", hint="fix the sizes of its input")
     made = _patches(op, c, image, form, Window.of(form.picked(ksizes), form.picked(strides), None), padding)
-    made.shape = ir.Shape([None] * form.rank)  # where sizes are free TensorFlow tells a rank of 4
+    made.shape = ir.Shape([None] * form.rank)
     return made
 
 

@@ -24,8 +24,9 @@ def identity_n(op, xs: ComplexOrReal):
 
 
 @read("PlaceholderWithDefault", ignore=("shape",))
-def placeholder_with_default(op, x: ComplexOrReal):
+def placeholder_with_default(op, c, x: ComplexOrReal):
     """An input that the signature does not name is what it is by default."""
+    c.note("inputs", f"{c.node.name!r} is what it is by default; name it among the inputs (--signature) to feed it")
     return x
 
 

@@ -52,7 +52,10 @@ def lookup_table_size_v2(op, c, handle):
         held = _resource(c, handle)
         if isinstance(held, Table):
             return op.constant(np.int64(len(held.keys)))
-        return op.constant(np.int64(tf.raw_ops.LookupTableSizeV2(table_handle=held).numpy()))
+        size = np.int64(tf.raw_ops.LookupTableSizeV2(table_handle=held).numpy())
+    if not size:
+        c.refuse("its table is empty: what fills it is not in the graph")
+    return op.constant(size)
 
 
 @read("HashTableV2", "MutableHashTableV2", ignore=("use_node_name_sharing",))
