@@ -30,6 +30,10 @@ ROLE = "isthmus.role"
 trained) or ``constant`` (part of the computation)."""
 
 
+DETACHED = "isthmus.detached"
+"""Metadata of an Identity that gives its operand on and lets no gradient back, as the source had it there."""
+
+
 @dataclass(frozen=True)
 class Hub:
     """A model in the middle of its way.
@@ -60,6 +64,11 @@ class Hub:
     def recorded(self, change: Change) -> Hub:
         """A copy whose ledger ends with ``change``."""
         return self.with_(ledger=(*self.ledger, change))
+
+
+def is_detached(node: ir.Node) -> bool:
+    """Whether no gradient goes back through an Identity."""
+    return node.op_type == "Identity" and DETACHED in node.metadata_props
 
 
 def op_counts(model: ir.Model) -> dict[str, int]:

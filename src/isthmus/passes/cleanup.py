@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
-from isthmus.hub.model import ONNX, Hub
+from isthmus.hub.model import ONNX, Hub, is_detached
 from isthmus.passes.base import HubPass, PassResult, Reasons
 from isthmus.passes.edit import attribute, dims, graphs_of, known
 
@@ -105,13 +105,17 @@ class RemoveNoOps(HubPass):
             if node.op_type == "Transpose":
                 modified |= _join_transposes(node)
             rule = _NO_OPS.get(node.op_type)
-            if rule is None or (node.op_type == "Dropout" and self._trainable) or not rule(node):
+            if rule is None or (self._trainable and _matters_in_training(node)) or not rule(node):
                 continue
             if (reason := bypass(node)) is None:
                 modified = True
             else:
                 reasons.decline(node, reason)
         return PassResult(hub, modified, tuple(reasons.found))
+
+
+def _matters_in_training(node: ir.Node) -> bool:
+    return node.op_type == "Dropout" or is_detached(node)
 
 
 def bypass(node: ir.Node) -> str | None:
@@ -275,7 +279,7 @@ class ShareEqual(HubPass):
 
 def _key(node: ir.Node) -> tuple[object, ...] | None:
     """What two nodes must share to give the same; None for what may differ from run to run or holds a graph."""
-    if node.op_type in RANDOM or node.domain != ONNX:
+    if node.op_type in RANDOM or node.domain != ONNX or is_detached(node):
         return None
     if any(isinstance(v.type, ir.SequenceType | ir.OptionalType) for v in node.outputs):
         return None

@@ -164,3 +164,15 @@ def test_layers_of_float64_are_pytorchs_own() -> None:
     given = np.random.default_rng(0).standard_normal((2, 5, 3))
     with torch.no_grad():
         np.testing.assert_allclose(module(torch.from_numpy(given)).numpy(), net(given).numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_that_stop_stop_in_every_target(tmp_path: Path) -> None:
+    model, _ = built("straight through")
+    trainable = Options(trainable=True)
+    onward = isthmus.convert(model, tmp_path / "net", options=trainable)
+    back = isthmus.convert(tmp_path / "net", tmp_path / "net.py", options=trainable)
+    assert onward.verdict and back.verdict  # the judge has compared every gradient
+    assert (tmp_path / "net.py").read_text().count(".detach()") == 2
+    isthmus.convert(model, tmp_path / "net.onnx")
+    assert isthmus.convert(tmp_path / "net.onnx", tmp_path / "again.py")
+    assert (tmp_path / "again.py").read_text().count(".detach()") == 2

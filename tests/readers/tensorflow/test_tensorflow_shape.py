@@ -157,4 +157,4 @@ def test_what_passes_its_input_on():
         return tf.compat.v1.placeholder_with_default(x, [None, 3, 4]), *tf.identity_n([x + 1, x + 2])
 
     hub = agree(passing, X, free={0: [0]})
-    assert [note.topic for note in hub.notes] == ["checks"]
+    assert [note.topic for note in hub.notes] == ["checks", "inputs"]

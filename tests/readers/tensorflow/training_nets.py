@@ -48,12 +48,27 @@ def residual() -> keras.Model:
     return keras.Model(x, L.Dense(3)(L.GlobalAveragePooling2D()(y)))
 
 
+class Rounded(L.Layer):
+    """Quantised on the way there, and straight through on the way back; one half of it is not trained."""
+
+    def call(self, x: Any) -> Any:
+        rounded = x + keras.ops.stop_gradient(keras.ops.round(x * 4) / 4 - x)
+        return keras.ops.concatenate([rounded, keras.ops.stop_gradient(x)], axis=-1)
+
+
+def straight_through() -> keras.Model:
+    x = Input((5,))
+    y = L.Dense(4, activation="tanh")(x)
+    return keras.Model(x, L.Dense(3)(Rounded()(y)))
+
+
 NETS: Mapping[str, Callable[[], keras.Model]] = {
     "dense": lambda: Sequential([Input((5,)), L.Dense(7, activation="relu"), L.Dense(3, use_bias=False)]),
     "dense over steps": lambda: Sequential([Input((4, 5)), L.Dense(7, activation="tanh"), L.Dense(3)]),
     "conv": lambda: Sequential(
         [Input((8, 8, 4)), L.Conv2D(4, 3, strides=2, padding="same"), L.Conv2D(6, 3, groups=2), L.Flatten()]
     ),
+    "straight through": straight_through,
     "conv over time": lambda: Sequential(
         [Input((8, 3)), L.Conv1D(5, 3, dilation_rate=2, padding="causal"), L.MaxPooling1D(), L.Flatten(), L.Dense(3)]
     ),

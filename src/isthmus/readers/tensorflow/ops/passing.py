@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
+
+from isthmus.hub.model import DETACHED
 from isthmus.readers.tensorflow.contract import ComplexOrReal, Reads
 
 table = Reads()
 read = table.read
 
 
-@read("Identity", "StopGradient", "Snapshot", "DeepCopy", "GuaranteeConst", "DebugGradientIdentity")
+@read("Identity", "Snapshot", "DeepCopy", "GuaranteeConst", "DebugGradientIdentity")
 def identity(op, x: ComplexOrReal):
     return x
+
+
+@read("StopGradient")
+def stop_gradient(op, c, x: ComplexOrReal):
+    """An Identity that no gradient goes back through, but for where none would: see ``_changes_nothing``."""
+    if not c.dtype().is_floating or _changes_nothing(c.node):
+        return x
+    held = op.Identity(x)
+    held.producer().metadata_props[DETACHED] = "1"
+    return held
+
+
+def _changes_nothing(node: tf.Operation) -> bool:
+    """Whether the gradient is the same without it: the mean in a variance, the maximum in the log of a sum of exps.
+
+    So ``tf.nn.moments`` and ``tf.reduce_logsumexp`` have it, and layers are recognised by what these make.
+    """
+    made, users = node.inputs[0].op.type, node.outputs[0].consumers()
+    if made == "Mean":
+        return all(user.type == "SquaredDifference" for user in users)
+    less = [user for user in users if user.type == "Sub"]
+    return made in ("Max", "Select", "SelectV2") and any(
+        after.type == "Exp" for user in less for after in user.outputs[0].consumers()
+    )
 
 
 @read("PreventGradient", ignore=("message",))

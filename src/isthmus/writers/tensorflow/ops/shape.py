@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from isthmus.hub.model import is_detached
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.writers.tensorflow.ops._dims import (
     dim,
@@ -41,8 +42,8 @@ def size(x):
 
 
 @lower("Identity")
-def identity(x):
-    return x
+def identity(c, x):
+    return tf.stop_gradient(x) if is_detached(c.node) else x
 
 
 @lower("Reshape")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from isthmus.hub.model import is_detached
 from isthmus.lower.contract import Host, Lowerings
 from isthmus.lower.walk import Context
 from isthmus.writers.torch.ops._common import call, dim, dims, from_front, has_rank, host_list, length_of, positive
@@ -39,8 +40,8 @@ def size(c, x):
 
 
 @lower("Identity")
-def identity(x):
-    return x
+def identity(c, x):
+    return x.detach() if is_detached(c.node) else x
 
 
 @lower("Reshape")
