@@ -25,6 +25,12 @@ UNARY = (
         spec(op, given([[-5.3, -2.0, -0.7, 0.0, 0.25], [0.5, 1.0, 2.5, 30.0, np.inf]]), rtol=1e-4, types=FINE)
         for op in ("Lgamma", "Digamma")
     ),
+    *(spec(f"BesselI{kind}", x(6, 9, low=-80, high=80), rtol=1e-5) for kind in ("0", "0e", "1", "1e")),
+    *(spec(f"BesselI{kind}", MIXED, rtol=1e-5) for kind in ("0", "0e", "1", "1e")),
+    spec("NextAfter", MIXED, x(4, 13, low=-80, high=80)),
+    spec(
+        "NextAfter", given([0.0, -0.0, 1.0, 2.0, -1.0, 1e-45, 3.0]), given([1.0, -1.0, 1.0, 1.0, -2.0, 0.0, np.inf])
+    ),
     *(spec(op, x(4, 5, low=0.5)) for op in ("Reciprocal", "Inv", "Log", "Sqrt", "Rsqrt", "Exp", "Sigmoid", "Tanh")),
     *(spec(op, x(2, 0), types={"T": (*REAL, *WHOLE)}) for op in ("Abs", "Exp", "Sign", "Expm1")),
     *(spec(op, x(), rtol=1e-4) for op in ("Neg", "Log1p", "Erfc", "IsInf")),

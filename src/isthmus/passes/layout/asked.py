@@ -42,6 +42,7 @@ class AskLayouts(HubPass):
     """
 
     requires = ("known ranks",)
+    keeps = ("names", "provenance")
 
     def __init__(
         self, input_layouts: Mapping[str, str] | None = None, output_layouts: Mapping[str, str] | None = None

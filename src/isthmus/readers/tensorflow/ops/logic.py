@@ -177,6 +177,19 @@ def bitcast(op, c, x, *, type: tf.DType):
     return _taken_apart(op, x, to) if size > wanted else _put_together(op, c, x, to)
 
 
+@read("NextAfter")
+def next_after(op, x, y):
+    """The floating-point number that follows ``x`` on the way to ``y``: its bits, counted one up or down."""
+    own = x.dtype.numpy()
+    bits = op.BitCast(x, to=ir.DataType.INT32 if x.dtype == ir.DataType.FLOAT else ir.DataType.INT64)
+    grows = op.Equal(op.Less(x, y), op.Greater(x, 0.0))
+    moved = op.BitCast(op.Where(grows, op.Add(bits, 1), op.Sub(bits, 1)), to=x.dtype)
+    least = np.nextafter(own.type(0), own.type(1))
+    moved = op.Where(op.Equal(x, 0.0), op.Where(op.Greater(y, 0.0), least, -least), moved)
+    found = op.Where(op.Equal(x, y), y, moved)
+    return op.Where(op.Or(op.IsNaN(x), op.IsNaN(y)), own.type(np.nan), found)
+
+
 def _bits(size):
     return {1: ir.DataType.UINT8, 2: ir.DataType.UINT16, 4: ir.DataType.UINT32, 8: ir.DataType.UINT64}[int(size)]
 
