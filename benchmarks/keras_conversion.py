@@ -31,7 +31,7 @@ def build(net: str) -> Any:
 
     if net == "dense":
         layers = [keras.layers.Dense(8192, activation="relu") for _ in range(8)]
-        return keras.Sequential([keras.Input((9000,)), *layers])
+        return keras.Sequential([keras.Input((12600,)), *layers])
     names = {"inception_v3": "InceptionV3", "resnet50": "ResNet50", "vgg16": "VGG16"}
     return getattr(keras.applications, names[net])(weights=None)
 
