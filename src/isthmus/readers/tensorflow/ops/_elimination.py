@@ -32,6 +32,11 @@ def repeated(
     return outputs
 
 
+def transposed(op: Builder, matrix: ir.Value, rank: int) -> ir.Value:
+    """Rows and columns of each matrix exchanged."""
+    return op.Transpose(matrix, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
 class Columns:
     """What the steps of an elimination ask about a stack of matrices of a known rank."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import Reads
-from isthmus.readers.tensorflow.ops._elimination import Columns, repeated, zero
+from isthmus.readers.tensorflow.ops._elimination import Columns, repeated, transposed, zero
 from isthmus.readers.tensorflow.ops._sizes import size
 
 table = Reads()
@@ -76,7 +76,7 @@ def lu(op, c, x, *, output_idx_type):
 def inverse(op, c, x, *, adjoint):
     c.note("checks", "matrices that have no inverse give infinity or NaN where TensorFlow raises")
     rank = c.rank()
-    x = _transposed(op, x, rank) if adjoint else x
+    x = transposed(op, x, rank) if adjoint else x
     eye = op.Cast(Columns(op, x, rank).on_diagonal(), to=x.dtype)
     return _solved(op, x, op.Expand(eye, op.Shape(x)), rank)
 
@@ -84,7 +84,7 @@ def inverse(op, c, x, *, adjoint):
 @read("MatrixSolve")
 def solve(op, c, matrix, rhs, *, adjoint):
     c.note("checks", "matrices that have no inverse give infinity or NaN where TensorFlow raises")
-    return _solved(op, _transposed(op, matrix, c.rank()) if adjoint else matrix, rhs, c.rank())
+    return _solved(op, transposed(op, matrix, c.rank()) if adjoint else matrix, rhs, c.rank())
 
 
 def _solved(op, matrix, rhs, rank):
@@ -108,7 +108,7 @@ def solve_triangular(op, c, matrix, rhs, *, lower, adjoint):
     rank = max(c.rank(0), c.rank(1))
     matrix, rhs = (_raised(op, x, c.rank(i), rank) for i, x in enumerate((matrix, rhs)))
     if adjoint:
-        matrix, lower = _transposed(op, matrix, rank), not lower
+        matrix, lower = transposed(op, matrix, rank), not lower
     at = Columns(op, matrix, rank)
     count = size(op, matrix, rank - 1)
     last = op.Squeeze(op.Sub(count, 1), [0])
@@ -183,10 +183,6 @@ def _raised(op, x, own, rank):
     return op.Unsqueeze(x, list(range(rank - own))) if rank > own else x
 
 
-def _transposed(op, x, rank):
-    return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
-
-
 @read("Eig", ignore=("compute_v",))
 def eig(op, c, x):
-    c.refuse("eigenvalues are found by iteration until nothing changes, for which ONNX has no operator")
+    c.refuse("its eigenvalues are complex, for which ONNX has no type")

@@ -12,8 +12,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from isthmus.readers.tensorflow.contract import Reads
-from isthmus.readers.tensorflow.ops._elimination import Columns, repeated
-from isthmus.readers.tensorflow.ops._sizes import counted, size
+from isthmus.readers.tensorflow.ops._elimination import Columns, repeated, transposed
+from isthmus.readers.tensorflow.ops._sizes import size
 
 table = Reads()
 read = table.read
@@ -30,12 +30,12 @@ def eigh(op, c, x, *, compute_v):
     # TensorFlow looks at the lower half only.
     lower = op.Trilu(op.Cast(x, to=DOUBLE), upper=0)
     strictly = op.Trilu(lower, op.constant(-1, ir.DataType.INT64), upper=0)
-    matrix = op.Add(lower, _transposed(op, strictly, rank))
+    matrix = op.Add(lower, transposed(op, strictly, rank))
     pairs = _Tournament(op, x, rank)
 
     def step(number, matrix, vectors):
         turn = pairs.rotation(number, matrix)
-        return op.MatMul(op.MatMul(_transposed(op, turn, rank), matrix), turn), op.MatMul(vectors, turn)
+        return op.MatMul(op.MatMul(transposed(op, turn, rank), matrix), turn), op.MatMul(vectors, turn)
 
     start = op.Expand(pairs.eye, op.Shape(x))
     matrix, vectors = repeated(op, pairs.steps, [matrix, start], [rank, rank], step)
@@ -51,14 +51,15 @@ def svd(op, c, x, *, compute_uv, full_matrices):
     """Singular values in descending order, and the vectors of both sides in columns."""
     rank, own = c.rank(), x.dtype
     high, wide = c.shape()[-2:]
-    turned = high > wide if isinstance(high, int) and isinstance(wide, int) else False
-    if compute_uv and full_matrices and high != wide and not (isinstance(high, int) and isinstance(wide, int)):
+    fixed = isinstance(high, int) and isinstance(wide, int)
+    turned = fixed and high > wide
+    if compute_uv and full_matrices and high != wide and not fixed:
         c.refuse("which side has vectors beyond the singular values depends on sizes that are free")
-    given = op.Cast(_transposed(op, x, rank) if turned else x, to=DOUBLE)
+    given = op.Cast(transposed(op, x, rank) if turned else x, to=DOUBLE)
     pairs = _Tournament(op, given, rank)
 
     def step(number, matrix, vectors):
-        turn = pairs.rotation(number, op.MatMul(_transposed(op, matrix, rank), matrix))
+        turn = pairs.rotation(number, op.MatMul(transposed(op, matrix, rank), matrix))
         return op.MatMul(matrix, turn), op.MatMul(vectors, turn)
 
     start = op.Expand(pairs.eye, op.Concat(op.Shape(x, end=rank - 2), pairs.count, pairs.count, axis=0))
@@ -83,13 +84,13 @@ class _Tournament:
 
     def __init__(self, op, matrix, rank):
         self.op, self.rank = op, rank
-        at = Columns(op, matrix, rank)
-        self.columns = counted(op, size(op, matrix, rank - 1))
+        self.at = Columns(op, matrix, rank)
+        self.columns = self.at.columns
         self.count = size(op, matrix, rank - 1)
         self.even = op.Add(self.count, op.Mod(self.count, 2))  # with one who pauses where they are odd
         self.rounds = op.Max(op.Sub(self.even, 1), [1])
         self.steps = op.Mul(self.rounds, _SWEEPS)
-        self.eye = op.Cast(op.Equal(at.upright(self.columns), at.flat(self.columns)), to=DOUBLE)
+        self.eye = op.Cast(op.Equal(self.at.upright(self.columns), self.at.flat(self.columns)), to=DOUBLE)
 
     def partner(self, number):
         """Whom each column meets: all but the last are seated in a ring, and the last meets who would meet itself."""
@@ -108,10 +109,10 @@ class _Tournament:
 
     def rotation(self, number, matrix):
         """The rotation after which a symmetric matrix has zeros where each column meets its partner."""
-        op, rank = self.op, self.rank
+        op, at, rank = self.op, self.at, self.rank
         partner = self.partner(number)
         first = op.Less(self.columns, partner)
-        paired = op.Cast(op.Equal(op.Unsqueeze(partner, [-1]), op.Unsqueeze(self.columns, [-2])), to=DOUBLE)
+        paired = op.Cast(op.Equal(at.upright(partner), at.flat(self.columns)), to=DOUBLE)
         paired = op.Sub(paired, op.Mul(paired, self.eye))  # who pauses is turned with nobody
         off = op.ReduceSum(op.Mul(matrix, paired), [rank - 1], keepdims=0)
         own = self.diagonal(matrix)
@@ -124,11 +125,7 @@ class _Tournament:
         tangent = op.Where(none, op.constant(0, DOUBLE), tangent)
         cosine = op.Reciprocal(op.Sqrt(op.Add(op.Mul(tangent, tangent), 1.0)))
         sine = op.Mul(tangent, cosine)
-        return op.Add(op.Mul(self.eye, op.Unsqueeze(cosine, [-1])), op.Mul(paired, op.Unsqueeze(sine, [-1])))
-
-
-def _transposed(op, x, rank):
-    return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
+        return op.Add(op.Mul(self.eye, at.upright(cosine)), op.Mul(paired, at.upright(sine)))
 
 
 def _chosen(op, matrix, order):
